@@ -1,0 +1,58 @@
+package tenantdoc
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Report is what one sync replica says about the tenants of its shard. It carries
+// no time, so that an unchanged replica writes nothing.
+type Report struct {
+	// Version is the format version.
+	Version string `json:"version"`
+	// Replica is the pod name of the writer.
+	Replica string `json:"replica"`
+	// SyncVersion is the release of the sync server.
+	SyncVersion string `json:"syncVersion"`
+	// BytesStored is the size of the replica's store. It is told in shard 0 only.
+	BytesStored int64 `json:"bytesStored,omitempty"`
+	// Tenants tells of each tenant of the shard, by "namespace/name".
+	Tenants map[string]TenantReport `json:"tenants"`
+}
+
+// TenantReport is what a replica enforces for one tenant.
+type TenantReport struct {
+	// UID is the UID of the tenant whose document is enforced.
+	UID string `json:"uid,omitempty"`
+	// Generation is the generation enforced now; 0 while none is.
+	Generation int64 `json:"generation,omitempty"`
+	// Refused says why a newer document is not enforced, empty when the newest is.
+	Refused string `json:"refused,omitempty"`
+	// KeysError says why the issuer's signing keys could not be fetched, empty when
+	// they could.
+	KeysError string `json:"keysError,omitempty"`
+	// Mailboxes and Devices count what the replica's region holds for the tenant.
+	Mailboxes int64 `json:"mailboxes,omitempty"`
+	Devices   int64 `json:"devices,omitempty"`
+}
+
+// EncodeReport renders a report deterministically.
+func EncodeReport(r *Report) ([]byte, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode report: %w", err)
+	}
+	return raw, nil
+}
+
+// DecodeReport reads a report. A report of another format version is refused.
+func DecodeReport(raw []byte) (*Report, error) {
+	r := &Report{}
+	if err := json.Unmarshal(raw, r); err != nil {
+		return nil, fmt.Errorf("decode report: %w", err)
+	}
+	if r.Version != FormatVersion {
+		return nil, fmt.Errorf("decode report: version %q is not %q", r.Version, FormatVersion)
+	}
+	return r, nil
+}
