@@ -1,0 +1,157 @@
+package v1alpha1
+
+// Condition types. Ready, Reconciling and Stalled follow kstatus; the others each
+// answer one question and Ready is derived from them.
+const (
+	// ConditionReady is True when everything below is.
+	ConditionReady = "Ready"
+	// ConditionReconciling is present, and True, while the controllers work towards
+	// the spec.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is present, and True, when only a change by a person helps.
+	ConditionStalled = "Stalled"
+	// ConditionPaused is present, and True, while the annotation
+	// bailiwick.dev/paused holds the object.
+	ConditionPaused = "Paused"
+	// ConditionDeleting is present, and True, while the object is being deleted; its
+	// message names what still holds it.
+	ConditionDeleting = "Deleting"
+
+	// ConditionAuthorityReady tells on a SovereignCloud whether its own certificate
+	// authority can issue.
+	ConditionAuthorityReady = "AuthorityReady"
+
+	// ConditionCloudReady tells on a MailboxRegion whether its cloud, geography and
+	// country are accepted.
+	ConditionCloudReady = "CloudReady"
+	// ConditionCertificateReady tells whether the serving certificate is valid.
+	ConditionCertificateReady = "CertificateReady"
+	// ConditionStorageReady tells whether the region's store can be used.
+	ConditionStorageReady = "StorageReady"
+	// ConditionWorkloadAvailable tells whether the sync server runs.
+	ConditionWorkloadAvailable = "WorkloadAvailable"
+	// ConditionEndpointReady tells whether clients can reach the region.
+	ConditionEndpointReady = "EndpointReady"
+	// ConditionClusterReachable tells whether the region's cluster answers; Unknown
+	// after a grace period when it does not.
+	ConditionClusterReachable = "ClusterReachable"
+	// ConditionTenantsSynced tells whether every replica enforces the newest
+	// document of each tenant.
+	ConditionTenantsSynced = "TenantsSynced"
+
+	// ConditionIdentityReady tells on a Tenant whether its issuer is accepted and
+	// its keys can be fetched.
+	ConditionIdentityReady = "IdentityReady"
+	// ConditionDomainsReady tells whether the tenant holds all of its domains.
+	ConditionDomainsReady = "DomainsReady"
+	// ConditionRegionsReady tells whether every region takes the tenant and enforces
+	// its newest generation.
+	ConditionRegionsReady = "RegionsReady"
+	// ConditionPoliciesReady tells whether the policies of the tenant are part of
+	// what the regions enforce.
+	ConditionPoliciesReady = "PoliciesReady"
+)
+
+// Reasons. Each says in one word what is so; the message says where and what to do.
+const (
+	// ReasonReady: everything is as declared.
+	ReasonReady = "Ready"
+	// ReasonProgressing: the controllers or the cluster are at work, wait.
+	ReasonProgressing = "Progressing"
+	// ReasonPaused: remove the annotation bailiwick.dev/paused to go on.
+	ReasonPaused = "Paused"
+	// ReasonInUse: others still refer to the object, remove those first.
+	ReasonInUse = "InUse"
+	// ReasonDeleting: what the object made is being removed.
+	ReasonDeleting = "Deleting"
+	// ReasonInvalidSpec: the spec was stored before a rule existed that refuses it.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonApplyFailed: the API server refused an object that the operator applied.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonObserveFailed: the API server could not be read.
+	ReasonObserveFailed = "ObserveFailed"
+	// ReasonUnsupported: this release does not provide what the field asks for.
+	ReasonUnsupported = "Unsupported"
+
+	// ReasonCloudNotFound: create the SovereignCloud that spec.cloud names.
+	ReasonCloudNotFound = "CloudNotFound"
+	// ReasonCloudNotReady: see the conditions of the SovereignCloud.
+	ReasonCloudNotReady = "CloudNotReady"
+	// ReasonUnknownGeography: choose a geography of the cloud.
+	ReasonUnknownGeography = "UnknownGeography"
+	// ReasonCountryNotInGeography: choose a country of the geography.
+	ReasonCountryNotInGeography = "CountryNotInGeography"
+
+	// ReasonAuthorityMalformed: the Secret of the cloud's authority holds no usable
+	// key pair; restore it, or delete it to start a new authority.
+	ReasonAuthorityMalformed = "AuthorityMalformed"
+	// ReasonAuthorityExpired: the cloud's authority is past its validity.
+	ReasonAuthorityExpired = "AuthorityExpired"
+	// ReasonCertificateIssued: the serving certificate is valid.
+	ReasonCertificateIssued = "CertificateIssued"
+	// ReasonCertificatePending: the serving certificate is being made.
+	ReasonCertificatePending = "CertificatePending"
+	// ReasonSecretNotFound: create the Secret that is referred to.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretMalformed: the Secret lacks the key, or its content is not what is
+	// needed.
+	ReasonSecretMalformed = "SecretMalformed"
+	// ReasonVolumePending: the volume is not bound yet.
+	ReasonVolumePending = "VolumePending"
+	// ReasonVolumeBound: the volume is bound.
+	ReasonVolumeBound = "VolumeBound"
+	// ReasonVolumeResizing: the volume grows.
+	ReasonVolumeResizing = "VolumeResizing"
+	// ReasonPodsNotReady: see the message for what the pods wait for.
+	ReasonPodsNotReady = "PodsNotReady"
+	// ReasonAddressPending: the load balancer has no address yet.
+	ReasonAddressPending = "AddressPending"
+	// ReasonHostnameTaken: another region of this cluster has the same hostname.
+	ReasonHostnameTaken = "HostnameTaken"
+	// ReasonLocal: the region runs in this cluster.
+	ReasonLocal = "Local"
+	// ReasonUnreachable: the region's cluster does not answer.
+	ReasonUnreachable = "Unreachable"
+	// ReasonSynced: every replica enforces the newest documents.
+	ReasonSynced = "Synced"
+	// ReasonNotEnforcedYet: a replica has not yet taken a newer document.
+	ReasonNotEnforcedYet = "NotEnforcedYet"
+	// ReasonDocumentRefused: a replica refuses a document, the message says why.
+	ReasonDocumentRefused = "DocumentRefused"
+
+	// ReasonIssuerVerified: the issuer's documents and keys are as they should be.
+	ReasonIssuerVerified = "IssuerVerified"
+	// ReasonIssuerOutsideCloud: the issuer's host is not one that the cloud allows.
+	ReasonIssuerOutsideCloud = "IssuerOutsideCloud"
+	// ReasonIssuerAddressRefused: the issuer resolves to an address that is never
+	// dialled.
+	ReasonIssuerAddressRefused = "IssuerAddressRefused"
+	// ReasonIssuerMismatch: the discovery document names another issuer.
+	ReasonIssuerMismatch = "IssuerMismatch"
+	// ReasonIssuerUnreachable: the issuer does not answer; the last good keys hold.
+	ReasonIssuerUnreachable = "IssuerUnreachable"
+	// ReasonIssuerInvalid: the issuer's documents are not usable.
+	ReasonIssuerInvalid = "IssuerInvalid"
+	// ReasonKeysEmpty: the issuer publishes no usable signing key.
+	ReasonKeysEmpty = "KeysEmpty"
+	// ReasonDomainConflict: another tenant of the cloud holds the domain.
+	ReasonDomainConflict = "DomainConflict"
+	// ReasonDomainsHeld: the tenant holds all of its domains.
+	ReasonDomainsHeld = "DomainsHeld"
+	// ReasonRegionNotFound: create the region, or name another.
+	ReasonRegionNotFound = "RegionNotFound"
+	// ReasonRegionCloudMismatch: the region belongs to another cloud.
+	ReasonRegionCloudMismatch = "RegionCloudMismatch"
+	// ReasonRegionNotAllowed: the region does not consent to the tenant's namespace.
+	ReasonRegionNotAllowed = "RegionNotAllowed"
+	// ReasonRegionNotReady: see the conditions of the region.
+	ReasonRegionNotReady = "RegionNotReady"
+	// ReasonRegionDeleting: the region is being deleted, choose another.
+	ReasonRegionDeleting = "RegionDeleting"
+	// ReasonGeographyTwice: two regions of the tenant lie in one geography.
+	ReasonGeographyTwice = "GeographyTwice"
+	// ReasonEnforced: every region enforces the newest generation.
+	ReasonEnforced = "Enforced"
+	// ReasonNoPolicies: no policy names the tenant; the default applies.
+	ReasonNoPolicies = "NoPolicies"
+)
