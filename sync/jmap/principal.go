@@ -1,0 +1,48 @@
+package jmap
+
+import (
+	"net/http"
+	"time"
+)
+
+// Principal is who a request acts for. The gate makes it from a verified token and
+// the tenant document; nothing in it is taken from the request unverified.
+type Principal struct {
+	// Tenant is the "namespace/name" of the Tenant.
+	Tenant string
+	// AccountID is the JMAP account of the mailbox. It is stable: derived from
+	// issuer and subject, never from the address.
+	AccountID string
+	// Address is the primary address, in one of the tenant's domains, lower case.
+	Address string
+	// Name is the display name; it may be empty.
+	Name string
+	// ClientID names the client application that the token was issued to.
+	ClientID string
+	// TokenID names the token, for audit; it may be empty.
+	TokenID string
+	// Expires is when the token stops to be valid. Push streams end then.
+	Expires time.Time
+}
+
+// Refusal is a gate's answer other than yes.
+type Refusal struct {
+	// Status is the HTTP status.
+	Status int
+	// Header holds further headers of the answer, such as WWW-Authenticate.
+	Header http.Header
+	// Problem is the body of the answer.
+	Problem Problem
+	// HomeURL is set when the mailbox lives in another region: its https base URL
+	// without a path. The session resource then answers 307 to that region, every
+	// other resource 421 with Problem.
+	HomeURL string
+}
+
+// Gate admits requests.
+type Gate interface {
+	// Admit verifies the credentials of a request and tells whom it acts for. Exactly
+	// one of the results is nil. It must be safe for concurrent use, and it may be
+	// asked again about the same request while a push stream stays open.
+	Admit(r *http.Request) (*Principal, *Refusal)
+}
