@@ -287,6 +287,12 @@ type TenantStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +optional
 	RegionsReady string `json:"regionsReady,omitempty"`
+	// heldDomains are the domains that the tenant holds. A domain that is held stays
+	// with its holder for as long as the holder claims it.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	HeldDomains []MailDomain `json:"heldDomains,omitempty"`
 	// regions of the tenant, the home region first.
 	// +listType=map
 	// +listMapKey=namespace

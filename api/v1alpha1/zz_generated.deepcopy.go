@@ -1524,6 +1524,11 @@ func (in *TenantSpec) DeepCopy() *TenantSpec {
 func (in *TenantStatus) DeepCopyInto(out *TenantStatus) {
 	*out = *in
 	in.ReconcileStatus.DeepCopyInto(&out.ReconcileStatus)
+	if in.HeldDomains != nil {
+		in, out := &in.HeldDomains, &out.HeldDomains
+		*out = make([]MailDomain, len(*in))
+		copy(*out, *in)
+	}
 	if in.Regions != nil {
 		in, out := &in.Regions, &out.Regions
 		*out = make([]TenantRegionStatus, len(*in))
