@@ -62,6 +62,9 @@ func (l layout) etcdArguments() []string {
 		"--unsafe-no-fsync",
 		"--log-level=warn",
 		"--socket-reuse-port",
+		// A member without peers elects itself; it need not wait a second for it.
+		"--heartbeat-interval=10",
+		"--election-timeout=100",
 		"--listen-client-urls=" + client,
 		"--advertise-client-urls=" + client,
 		"--client-cert-auth",
