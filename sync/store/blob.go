@@ -1,0 +1,222 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"time"
+)
+
+// InlineLimit is the size in octets from which on a blob is kept as an object rather than among the keys.
+const InlineLimit = 64 << 10
+
+// putAttempts bounds how often Put tries again when the collector removes the same content meanwhile.
+const putAttempts = 8
+
+// hashes names blobs with lower-case letters and digits only, which every protocol takes as they are.
+var hashes = base32.HexEncoding.WithPadding(base32.NoPadding)
+
+// Blobs keeps immutable content by its hash. A scope, a tenant, holds each content once; scopes share nothing,
+// so that one can be erased and none can learn what another holds.
+type Blobs struct {
+	engine Engine
+	now    func() time.Time
+}
+
+// BlobInfo describes a blob of a scope.
+type BlobInfo struct {
+	// Hash is the SHA-256 of the content in base32hex, lower case, 52 characters.
+	Hash string `json:"-"`
+	// Size is the length in octets.
+	Size int64 `json:"size"`
+	// Object is the name of the object that holds the content; empty when it lies among the keys.
+	Object string `json:"object,omitempty"`
+}
+
+// Writer collects writes; Batch and Tx are Writers.
+type Writer interface {
+	Set(key, value []byte)
+	Delete(key []byte)
+	Add(key []byte, delta int64)
+	Assert(key, value []byte)
+}
+
+// NewBlobs returns the blobs of an engine. The clock dates candidates for collection; nil means time.Now.
+func NewBlobs(e Engine, now func() time.Time) *Blobs {
+	if now == nil {
+		now = time.Now
+	}
+	return &Blobs{engine: e, now: now}
+}
+
+// Put keeps what r yields. A new blob has no reference; it stays until the collector's grace is over.
+func (s *Blobs) Put(ctx context.Context, scope string, r io.Reader) (BlobInfo, error) {
+	head, err := io.ReadAll(io.LimitReader(r, InlineLimit))
+	if err != nil {
+		return BlobInfo{}, fmt.Errorf("read blob: %w", err)
+	}
+	if len(head) < InlineLimit {
+		sum := sha256.New()
+		sum.Write(head)
+		return s.publish(ctx, scope, BlobInfo{Hash: name(sum), Size: int64(len(head))}, head)
+	}
+	info := BlobInfo{Object: strings.ToLower(rand.Text())}
+	pending := &Batch{}
+	pending.Set(s.pendingKey(scope, info.Object), s.stamp())
+	if err := s.engine.Commit(ctx, pending); err != nil {
+		return BlobInfo{}, fmt.Errorf("announce blob: %w", err)
+	}
+	sum := sha256.New()
+	info.Size, err = s.engine.Objects().Write(ctx, info.Object, io.TeeReader(io.MultiReader(bytes.NewReader(head), r), sum))
+	if err != nil {
+		return BlobInfo{}, err
+	}
+	info.Hash = name(sum)
+	return s.publish(ctx, scope, info, nil)
+}
+
+// Stat describes a blob, or returns ErrNotFound.
+func (s *Blobs) Stat(ctx context.Context, r Reader, scope, hash string) (BlobInfo, error) {
+	info, _, err := s.stat(ctx, r, scope, hash)
+	return info, err
+}
+
+// Open opens a blob for reading any range of it, or returns ErrNotFound.
+func (s *Blobs) Open(ctx context.Context, scope, hash string) (Object, error) {
+	info, err := s.Stat(ctx, s.engine, scope, hash)
+	if err != nil {
+		return nil, err
+	}
+	if info.Object != "" {
+		return s.engine.Objects().Open(ctx, info.Object)
+	}
+	data, err := s.engine.Get(ctx, s.dataKey(scope, hash))
+	if err != nil {
+		return nil, fmt.Errorf("blob %q: %w", hash, err)
+	}
+	return inline{Reader: bytes.NewReader(data)}, nil
+}
+
+// Ref adds delta references to a blob as part of a batch, which then fails with ErrConflict when the blob was
+// collected meanwhile. A blob without references becomes a candidate for collection.
+func (s *Blobs) Ref(ctx context.Context, r Reader, w Writer, scope, hash string, delta int64) error {
+	_, meta, err := s.stat(ctx, r, scope, hash)
+	if err != nil {
+		return err
+	}
+	w.Assert(s.metaKey(scope, hash), meta)
+	w.Add(s.refKey(scope, hash), delta)
+	if delta < 0 {
+		w.Set(s.candidateKey(scope, hash), s.stamp())
+	}
+	return nil
+}
+
+// publish makes content visible under its hash, unless the scope holds it already.
+func (s *Blobs) publish(ctx context.Context, scope string, info BlobInfo, data []byte) (BlobInfo, error) {
+	for range putAttempts {
+		have, meta, err := s.stat(ctx, s.engine, scope, info.Hash)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return BlobInfo{}, err
+		}
+		b := &Batch{}
+		b.Assert(s.metaKey(scope, info.Hash), meta)
+		b.Set(s.candidateKey(scope, info.Hash), s.stamp())
+		if meta == nil {
+			have = info
+			if err := s.write(b, scope, info, data); err != nil {
+				return BlobInfo{}, err
+			}
+		}
+		err = s.engine.Commit(ctx, b)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return BlobInfo{}, fmt.Errorf("publish blob: %w", err)
+		}
+		return have, s.discard(ctx, scope, info.Object, have.Object)
+	}
+	return BlobInfo{}, fmt.Errorf("publish blob %q: %w", info.Hash, ErrConflict)
+}
+
+func (s *Blobs) write(b *Batch, scope string, info BlobInfo, data []byte) error {
+	meta, err := json.Marshal(info)
+	if err != nil {
+		return fmt.Errorf("publish blob: %w", err)
+	}
+	b.Set(s.metaKey(scope, info.Hash), meta)
+	if info.Object == "" {
+		b.Set(s.dataKey(scope, info.Hash), data)
+	} else {
+		b.Delete(s.pendingKey(scope, info.Object))
+	}
+	return nil
+}
+
+// discard removes an object that was written for content which the scope held already.
+func (s *Blobs) discard(ctx context.Context, scope, written, kept string) error {
+	if written == "" || written == kept {
+		return nil
+	}
+	if err := s.engine.Objects().Remove(ctx, written); err != nil {
+		return err
+	}
+	b := &Batch{}
+	b.Delete(s.pendingKey(scope, written))
+	return s.engine.Commit(ctx, b)
+}
+
+func (s *Blobs) stat(ctx context.Context, r Reader, scope, hash string) (info BlobInfo, meta []byte, err error) {
+	meta, err = r.Get(ctx, s.metaKey(scope, hash))
+	if err != nil {
+		return BlobInfo{}, nil, fmt.Errorf("blob %q: %w", hash, err)
+	}
+	if err := json.Unmarshal(meta, &info); err != nil {
+		return BlobInfo{}, nil, fmt.Errorf("blob %q: %w", hash, err)
+	}
+	info.Hash = hash
+	return info, meta, nil
+}
+
+// stamp is the present time and a nonce, so that a candidate that was renewed is never taken for the old one.
+func (s *Blobs) stamp() []byte {
+	return append(Key(nil).Uint(uint64(s.now().Unix())), rand.Text()...) //nolint:gosec // after 1970
+}
+
+// scopesRange holds every scope's keys.
+func scopesRange() Range { return Range{Start: []byte("tenant/"), End: []byte("tenant0")} }
+
+func scopeKey(scope string) Key { return NewKey("tenant/" + scope) }
+
+func (s *Blobs) metaKey(scope, hash string) []byte {
+	return scopeKey(scope).String("blob").String(hash)
+}
+func (s *Blobs) dataKey(scope, hash string) []byte {
+	return scopeKey(scope).String("data").String(hash)
+}
+func (s *Blobs) refKey(scope, hash string) []byte { return scopeKey(scope).String("refs").String(hash) }
+
+func (s *Blobs) candidateKey(scope, hash string) []byte {
+	return scopeKey(scope).String("candidate").String(hash)
+}
+
+func (s *Blobs) pendingKey(scope, object string) []byte {
+	return scopeKey(scope).String("pending").String(object)
+}
+
+func name(sum hash.Hash) string { return strings.ToLower(hashes.EncodeToString(sum.Sum(nil))) }
+
+// inline is a small blob in memory.
+type inline struct{ *bytes.Reader }
+
+// Close does nothing.
+func (inline) Close() error { return nil }

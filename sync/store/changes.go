@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Changes is what happened to the objects of one type between two states.
+type Changes struct {
+	// Old is the state that was asked about.
+	Old string
+	// New is the state that the lists lead to.
+	New string
+	// HasMore says that New is not yet the present state.
+	HasMore bool
+	// Created, Updated and Destroyed are the ids; each occurs in one list.
+	Created, Updated, Destroyed []string
+	// OnlyMinor says that every change was an update of derived counts.
+	OnlyMinor bool
+}
+
+// position is a state: all commits up to seq, and so many changes of the next one.
+type position struct {
+	seq  uint64
+	part int
+}
+
+// String writes the position as the state that clients keep.
+func (p position) String() string {
+	if p.part == 0 {
+		return strconv.FormatUint(p.seq, 10)
+	}
+	return fmt.Sprintf("%d-%d", p.seq, p.part)
+}
+
+func parsePosition(state string) (position, error) {
+	seq, part, partial := strings.Cut(state, "-")
+	n, err := strconv.ParseUint(seq, 10, 64)
+	p := position{seq: n}
+	if err == nil && partial {
+		p.part, err = strconv.Atoi(part)
+	}
+	if err != nil || p.String() != state || p.part < 0 {
+		return position{}, fmt.Errorf("state %q: %w", state, ErrTooOld)
+	}
+	return p, nil
+}
+
+// State returns the state of a type in an account: the sequence number of the last commit that touched it.
+func State(ctx context.Context, r Reader, account, kind string) (string, error) {
+	seq, err := readUint(ctx, r, stateKey(account, kind))
+	if err != nil {
+		return "", fmt.Errorf("read state of %s: %w", kind, err)
+	}
+	return position{seq: seq}.String(), nil
+}
+
+// ChangesSince reads the changes of a type since a state, at most limit objects when limit is positive. It costs
+// in proportion to what changed. ErrTooOld says that the log does not reach back so far, or that the state was
+// never issued.
+func ChangesSince(ctx context.Context, r Reader, account, kind, since string, limit int) (Changes, error) {
+	from, err := parsePosition(since)
+	if err != nil {
+		return Changes{}, err
+	}
+	now, err := readUint(ctx, r, stateKey(account, kind))
+	if err != nil {
+		return Changes{}, fmt.Errorf("read state of %s: %w", kind, err)
+	}
+	if err := reachable(ctx, r, account, from); err != nil {
+		return Changes{}, err
+	}
+	m := merger{kind: kind, limit: limit, at: from, seen: map[string]int{}}
+	if from.seq < now {
+		if err := m.read(ctx, r, account); err != nil {
+			return Changes{}, err
+		}
+	}
+	out := m.result()
+	out.Old, out.New = since, position{seq: now}.String()
+	if m.full {
+		out.New, out.HasMore = m.at.String(), true
+	}
+	return out, nil
+}
+
+// reachable returns ErrTooOld unless the log holds everything after p.
+func reachable(ctx context.Context, r Reader, account string, p position) error {
+	floor, err := readUint(ctx, r, floorKey(account))
+	if err != nil {
+		return fmt.Errorf("read floor: %w", err)
+	}
+	last, err := readUint(ctx, r, seqKey(account))
+	if err != nil {
+		return fmt.Errorf("read sequence: %w", err)
+	}
+	if p.seq < floor || p.seq > last || (p.seq == last && p.part > 0) {
+		return fmt.Errorf("state %q: %w", p, ErrTooOld)
+	}
+	return nil
+}
+
+// merger folds log entries into one net change per object.
+type merger struct {
+	kind  string
+	limit int
+	at    position
+	full  bool
+	nets  []net
+	seen  map[string]int
+}
+
+// net is the sum of an object's changes.
+type net struct {
+	id          string
+	first, last ChangeKind
+	minor       bool
+}
+
+func (m *merger) read(ctx context.Context, r Reader, account string) error {
+	prefix := logKey(account)
+	rng := Range{Start: prefix.Uint(m.at.seq + 1), End: prefix.after()}
+	for p, err := range r.Scan(ctx, rng, ScanOptions{}) {
+		if err != nil {
+			return fmt.Errorf("read change log: %w", err)
+		}
+		seq, _, err := CutUint(p.Key[len(prefix):])
+		if err != nil {
+			return fmt.Errorf("read change log: %w", err)
+		}
+		changes, err := decodeChanges(p.Value)
+		if err != nil {
+			return fmt.Errorf("read change log: %w", err)
+		}
+		if m.entry(changes); m.full {
+			return nil
+		}
+		m.at = position{seq: seq}
+	}
+	return nil
+}
+
+// entry folds one commit in, from where the position says, and stops at the limit.
+func (m *merger) entry(changes []Change) {
+	start := min(m.at.part, len(changes))
+	for i, c := range changes[start:] {
+		if c.Kind == 0 || c.Type != m.kind {
+			continue
+		}
+		at, known := m.seen[c.ID]
+		if !known && m.limit > 0 && len(m.nets) == m.limit {
+			m.at.part, m.full = start+i, true
+			return
+		}
+		if !known {
+			m.seen[c.ID] = len(m.nets)
+			m.nets = append(m.nets, net{id: c.ID, first: c.Kind, last: c.Kind, minor: c.Minor})
+			continue
+		}
+		m.nets[at].last = c.Kind
+		m.nets[at].minor = m.nets[at].minor && c.Minor
+	}
+}
+
+func (m *merger) result() Changes {
+	out := Changes{Created: []string{}, Updated: []string{}, Destroyed: []string{}, OnlyMinor: true}
+	for _, n := range m.nets {
+		out.OnlyMinor = out.OnlyMinor && n.minor
+		switch {
+		case n.first == Created && n.last == Destroyed:
+		case n.first == Created:
+			out.Created = append(out.Created, n.id)
+		case n.last == Destroyed:
+			out.Destroyed = append(out.Destroyed, n.id)
+		default:
+			out.Updated = append(out.Updated, n.id)
+		}
+	}
+	return out
+}
+
+// encodeChanges writes the changes of a commit: kind, a flag, type and id, the strings with their length.
+func encodeChanges(changes []Change) []byte {
+	var out []byte
+	for _, c := range changes {
+		flag := byte(0)
+		if c.Minor {
+			flag = 1
+		}
+		out = append(out, byte(c.Kind), flag)
+		for _, s := range []string{c.Type, c.ID} {
+			out = binary.AppendUvarint(out, uint64(len(s)))
+			out = append(out, s...)
+		}
+	}
+	return out
+}
+
+func decodeChanges(value []byte) ([]Change, error) {
+	var out []Change
+	for len(value) > 0 {
+		if len(value) < 2 {
+			return nil, fmt.Errorf("log entry: %w: cut short", ErrInvalid)
+		}
+		c := Change{Kind: ChangeKind(value[0]), Minor: value[1] == 1}
+		value = value[2:]
+		for _, s := range []*string{&c.Type, &c.ID} {
+			n, size := binary.Uvarint(value)
+			if size <= 0 || n > uint64(len(value)-size) {
+				return nil, fmt.Errorf("log entry: %w: cut short", ErrInvalid)
+			}
+			*s = string(value[size : size+int(n)]) //nolint:gosec // n is at most the length of value
+			value = value[size+int(n):]            //nolint:gosec // as above
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
