@@ -80,7 +80,7 @@ type SetArguments struct {
 
 // Validate checks the account, maxObjectsInSet and the syntax of ids.
 func (a *SetArguments) Validate(call *Call) error {
-	if err := call.CheckAccount(a.AccountID); err != nil {
+	if err := call.CheckWritableAccount(a.AccountID); err != nil {
 		return err
 	}
 	if int64(len(a.Create)+len(a.Update)+len(a.Destroy)) > call.Limits.MaxObjectsInSet {
@@ -159,10 +159,10 @@ func checkAccountPair(call *Call, from, to string) error {
 		return InvalidArguments("fromAccountId: not an Id")
 	case from == to:
 		return InvalidArguments("fromAccountId: must differ from accountId")
-	case from != call.Principal.AccountID:
+	case !call.Principal.CanRead(from):
 		return &MethodError{Type: ErrorFromAccountNotFound}
 	}
-	return call.CheckAccount(to)
+	return call.CheckWritableAccount(to)
 }
 
 func checkCreationIDs(create map[string]json.RawMessage) error {

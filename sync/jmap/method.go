@@ -66,8 +66,20 @@ func (c *Call) CheckAccount(id string) error {
 		return InvalidArguments("accountId: missing, name the account from the session object")
 	case !ValidID(id):
 		return InvalidArguments("accountId: not an Id")
-	case id != c.Principal.AccountID:
+	case !c.Principal.CanRead(id):
 		return &MethodError{Type: ErrorAccountNotFound}
+	}
+	return nil
+}
+
+// CheckWritableAccount is CheckAccount for methods that change state: an account
+// that may only be read is refused with "accountReadOnly".
+func (c *Call) CheckWritableAccount(id string) error {
+	if err := c.CheckAccount(id); err != nil {
+		return err
+	}
+	if !c.Principal.CanWrite(id) {
+		return &MethodError{Type: ErrorAccountReadOnly}
 	}
 	return nil
 }

@@ -23,6 +23,41 @@ type Principal struct {
 	TokenID string
 	// Expires is when the token stops to be valid. Push streams end then.
 	Expires time.Time
+	// Shared are further accounts that the principal may use.
+	Shared []SharedAccount
+}
+
+// SharedAccount is an account of somebody else that a principal may use.
+type SharedAccount struct {
+	// AccountID is the JMAP account.
+	AccountID string
+	// Name is shown to the user.
+	Name string
+	// ReadOnly is true when nothing in the account may be changed.
+	ReadOnly bool
+}
+
+// CanRead tells whether the principal may use an account.
+func (p *Principal) CanRead(accountID string) bool {
+	return accountID == p.AccountID || p.shared(accountID) != nil
+}
+
+// CanWrite tells whether the principal may change an account.
+func (p *Principal) CanWrite(accountID string) bool {
+	if accountID == p.AccountID {
+		return true
+	}
+	shared := p.shared(accountID)
+	return shared != nil && !shared.ReadOnly
+}
+
+func (p *Principal) shared(accountID string) *SharedAccount {
+	for i := range p.Shared {
+		if p.Shared[i].AccountID == accountID {
+			return &p.Shared[i]
+		}
+	}
+	return nil
 }
 
 // Refusal is a gate's answer other than yes.

@@ -1,0 +1,93 @@
+package jmap
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options are what a Service is made of.
+type Options struct {
+	// BaseURL is the https URL of the server without a path.
+	BaseURL string
+	// Limits are the limits that are advertised and enforced.
+	Limits Limits
+	// Blobs serves Blob/copy.
+	Blobs Blobs
+	// Capabilities are offered beside JMAP Core.
+	Capabilities []Capability
+	// Logger receives internal errors of methods; nil discards them.
+	Logger *slog.Logger
+	// Observe is told of each method call: its name ("unknown" for one that the
+	// server does not have), the type of its error or "ok", and how long it took;
+	// nil when nobody asks.
+	Observe func(method, outcome string, took time.Duration)
+}
+
+// Service answers JMAP API requests. It is safe for concurrent use.
+type Service struct {
+	baseURL             string
+	limits              Limits
+	methods             map[string]registeredMethod
+	sessionCapabilities map[string]any
+	accountCapabilities map[string]any
+	logger              *slog.Logger
+	observe             func(method, outcome string, took time.Duration)
+}
+
+type registeredMethod struct {
+	capability string
+	run        Method
+}
+
+// NewService makes a service. It refuses capabilities that are offered twice, that
+// offer each other's methods, or whose values cannot be encoded.
+func NewService(o Options) (*Service, error) {
+	s := &Service{
+		baseURL:             o.BaseURL,
+		limits:              o.Limits,
+		methods:             map[string]registeredMethod{},
+		sessionCapabilities: map[string]any{},
+		accountCapabilities: map[string]any{},
+		logger:              o.Logger,
+		observe:             o.Observe,
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.observe == nil {
+		s.observe = func(string, string, time.Duration) {}
+	}
+	for _, c := range append([]Capability{coreCapability(&s.limits, o.Blobs)}, o.Capabilities...) {
+		if err := s.register(c); err != nil {
+			return nil, fmt.Errorf("capability %q: %w", c.URI, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Service) register(c Capability) error {
+	if _, twice := s.sessionCapabilities[c.URI]; twice || c.URI == "" {
+		return fmt.Errorf("offered twice or without a URI")
+	}
+	s.sessionCapabilities[c.URI] = orEmptyObject(c.Session)
+	s.accountCapabilities[c.URI] = orEmptyObject(c.Account)
+	if _, err := json.Marshal([]any{c.Session, c.Account}); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	for name, method := range c.Methods {
+		if other, twice := s.methods[name]; twice {
+			return fmt.Errorf("method %q belongs to %q already", name, other.capability)
+		}
+		s.methods[name] = registeredMethod{capability: c.URI, run: method}
+	}
+	return nil
+}
+
+func orEmptyObject(value any) any {
+	if value == nil {
+		return struct{}{}
+	}
+	return value
+}
