@@ -69,8 +69,9 @@ func (s *Blobs) Put(ctx context.Context, scope string, r io.Reader) (BlobInfo, e
 		return s.publish(ctx, scope, BlobInfo{Hash: name(sum), Size: int64(len(head))}, head)
 	}
 	info := BlobInfo{Object: strings.ToLower(rand.Text())}
+	stamp := s.stamp()
 	pending := &Batch{}
-	pending.Set(s.pendingKey(scope, info.Object), s.stamp())
+	pending.Set(s.pendingKey(scope, info.Object), stamp)
 	if err := s.engine.Commit(ctx, pending); err != nil {
 		return BlobInfo{}, fmt.Errorf("announce blob: %w", err)
 	}
@@ -80,7 +81,7 @@ func (s *Blobs) Put(ctx context.Context, scope string, r io.Reader) (BlobInfo, e
 		return BlobInfo{}, err
 	}
 	info.Hash = name(sum)
-	return s.publish(ctx, scope, info, nil)
+	return s.publish(ctx, scope, info, stamp)
 }
 
 // Stat describes a blob, or returns ErrNotFound.
@@ -120,8 +121,9 @@ func (s *Blobs) Ref(ctx context.Context, r Reader, w Writer, scope, hash string,
 	return nil
 }
 
-// publish makes content visible under its hash, unless the scope holds it already.
-func (s *Blobs) publish(ctx context.Context, scope string, info BlobInfo, data []byte) (BlobInfo, error) {
+// publish makes content visible under its hash, unless the scope holds it already. A small blob comes with its
+// content, a large one with the stamp under which its object was announced.
+func (s *Blobs) publish(ctx context.Context, scope string, info BlobInfo, content []byte) (BlobInfo, error) {
 	for range putAttempts {
 		have, meta, err := s.stat(ctx, s.engine, scope, info.Hash)
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -132,7 +134,7 @@ func (s *Blobs) publish(ctx context.Context, scope string, info BlobInfo, data [
 		b.Set(s.candidateKey(scope, info.Hash), s.stamp())
 		if meta == nil {
 			have = info
-			if err := s.write(b, scope, info, data); err != nil {
+			if err := s.write(b, scope, info, content); err != nil {
 				return BlobInfo{}, err
 			}
 		}
@@ -148,15 +150,16 @@ func (s *Blobs) publish(ctx context.Context, scope string, info BlobInfo, data [
 	return BlobInfo{}, fmt.Errorf("publish blob %q: %w", info.Hash, ErrConflict)
 }
 
-func (s *Blobs) write(b *Batch, scope string, info BlobInfo, data []byte) error {
+func (s *Blobs) write(b *Batch, scope string, info BlobInfo, content []byte) error {
 	meta, err := json.Marshal(info)
 	if err != nil {
 		return fmt.Errorf("publish blob: %w", err)
 	}
 	b.Set(s.metaKey(scope, info.Hash), meta)
 	if info.Object == "" {
-		b.Set(s.dataKey(scope, info.Hash), data)
+		b.Set(s.dataKey(scope, info.Hash), content)
 	} else {
+		b.Assert(s.pendingKey(scope, info.Object), content)
 		b.Delete(s.pendingKey(scope, info.Object))
 	}
 	return nil

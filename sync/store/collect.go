@@ -52,7 +52,7 @@ func (s *Blobs) Collect(ctx context.Context, scope string, grace time.Duration) 
 		return removed, err
 	}
 	for _, p := range pending {
-		if err := s.discard(ctx, scope, p.id, ""); err != nil {
+		if err := s.abandon(ctx, scope, p); err != nil && !errors.Is(err, ErrConflict) {
 			return removed, err
 		}
 	}
@@ -86,6 +86,17 @@ func (s *Blobs) due(ctx context.Context, scope, kind string, grace time.Duration
 		}
 	}
 	return out, nil
+}
+
+// abandon removes an object that was never published. Its stamp is changed first, so that it cannot be any more.
+func (s *Blobs) abandon(ctx context.Context, scope string, c candidate) error {
+	b := &Batch{}
+	b.Assert(s.pendingKey(scope, c.id), c.stamp)
+	b.Set(s.pendingKey(scope, c.id), s.stamp())
+	if err := s.engine.Commit(ctx, b); err != nil {
+		return err
+	}
+	return s.discard(ctx, scope, c.id, "")
 }
 
 // collect removes one candidate when nothing refers to it. ErrConflict says that it came into use meanwhile.

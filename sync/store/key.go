@@ -10,11 +10,12 @@ import (
 // is not changed, so a prefix can be kept and used again.
 type Key []byte
 
-// terminator ends a string segment and sorts before every octet that a segment holds.
-const terminator = 0
-
-// escaped follows a NUL inside of a string segment, so that it is not read as the terminator.
-const escaped = 0xff
+// A string segment ends with a terminator, which sorts before everything that a segment holds and occurs
+// nowhere in it: the two lowest octets are written as an escape and a digit.
+const (
+	terminator = 0
+	escape     = 1
+)
 
 // NewKey starts a key with its owner, the segment that makes all data of an account or tenant one range.
 func NewKey(owner string) Key { return Key(nil).String(owner) }
@@ -24,10 +25,11 @@ func (k Key) String(s string) Key {
 	out := make(Key, len(k), len(k)+len(s)+24)
 	copy(out, k)
 	for i := range len(s) {
-		out = append(out, s[i])
-		if s[i] == terminator {
-			out = append(out, escaped)
+		if s[i] <= escape {
+			out = append(out, escape, s[i]+1)
+			continue
 		}
+		out = append(out, s[i])
 	}
 	return append(out, terminator)
 }
@@ -59,15 +61,17 @@ func (k Key) after() []byte {
 func CutString(key []byte) (segment string, rest []byte, err error) {
 	out := make([]byte, 0, len(key))
 	for i := 0; i < len(key); i++ {
-		if key[i] != terminator {
-			out = append(out, key[i])
-			continue
-		}
-		if i+1 == len(key) || key[i+1] != escaped {
+		switch {
+		case key[i] == terminator:
 			return string(out), key[i+1:], nil
+		case key[i] != escape:
+			out = append(out, key[i])
+		case i+1 < len(key) && key[i+1]-1 <= escape:
+			i++
+			out = append(out, key[i]-1)
+		default:
+			return "", nil, fmt.Errorf("key %q: %w: broken escape", key, ErrInvalid)
 		}
-		out = append(out, terminator)
-		i++
 	}
 	return "", nil, fmt.Errorf("key %q: %w: string segment has no end", key, ErrInvalid)
 }

@@ -33,10 +33,11 @@ func FuzzStringSegmentsKeepOrderAndContent(f *testing.F) {
 
 func TestMalformedKeysAreRefused(t *testing.T) {
 	t.Parallel()
-	_, _, stringErr := CutString([]byte("abc\x00\xff"))
+	_, _, stringErr := CutString([]byte("abc"))
+	_, _, escapeErr := CutString([]byte("abc\x01\x09\x00"))
 	_, _, uintErr := CutUint([]byte("1234567"))
 	_, counterErr := DecodeCounter([]byte("1234567"))
-	for name, err := range map[string]error{"string": stringErr, "number": uintErr, "counter": counterErr} {
+	for name, err := range map[string]error{"string": stringErr, "escape": escapeErr, "number": uintErr, "counter": counterErr} {
 		if !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: got error %v", name, err)
 		}

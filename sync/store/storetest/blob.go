@@ -141,8 +141,14 @@ func blobsRaceWithTheirCollector(t *testing.T, f Factory) {
 				}
 				return
 			}
-			info = put(t, b, "s", text)
-			err := ref(t, e, b, "s", info.Hash, 1)
+			var err error
+			if info, err = b.Put(t.Context(), "s", strings.NewReader(text)); err != nil {
+				if !errors.Is(err, store.ErrConflict) {
+					t.Errorf("put: %v", err)
+				}
+				return
+			}
+			err = ref(t, e, b, "s", info.Hash, 1)
 			if referred = err == nil; !referred && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("ref: %v", err)
 			}

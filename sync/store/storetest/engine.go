@@ -58,6 +58,7 @@ func scansFollowTheOrderOfKeys(t *testing.T, f Factory) {
 		equal(t, c.name, list(t, e, c.r, c.o), c.want)
 	}
 	ended, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for _, err := range e.Scan(ended, all, store.ScanOptions{}) {
 		last = err
