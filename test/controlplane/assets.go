@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -39,9 +38,6 @@ type manifest struct {
 // of the user's cache folder. A folder of binaries that is damaged is compiled
 // again.
 func Assets(ctx context.Context, progress io.Writer) (string, error) {
-	if progress == nil {
-		progress = io.Discard
-	}
 	wd, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the working folder: %w", err)
@@ -54,7 +50,7 @@ func Assets(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c := cache{root: root, progress: progress, build: src.compile}
+	c := cache{root: root, progress: newProgress(progress), build: src.compile}
 	return c.ensure(ctx, src.key, manifest{Kubernetes: src.version, Go: src.goVersion})
 }
 
@@ -75,9 +71,9 @@ func cacheRoot() (string, error) {
 // cache keeps folders of binaries by key.
 type cache struct {
 	root     string
-	progress io.Writer
+	progress progress
 	// build makes one binary at the path out.
-	build func(ctx context.Context, bin binary, out string, progress io.Writer) error
+	build func(ctx context.Context, bin binary, out string, told progress) error
 }
 
 // ensure returns the folder for the key and fills it when it is missing or
@@ -101,7 +97,7 @@ func (c cache) ensure(ctx context.Context, key string, about manifest) (string, 
 		return dir, nil
 	}
 	if _, err := os.Stat(dir); err == nil {
-		fmt.Fprintf(c.progress, "controlplane: %q is compiled again: %v\n", dir, damage)
+		c.progress.sayf("%q is compiled again: %v", dir, damage)
 	}
 	if err := c.fill(ctx, dir, about); err != nil {
 		return "", err
@@ -126,7 +122,7 @@ func (c cache) lock(ctx context.Context, path string) (func(), error) {
 			return nil, fmt.Errorf("lock %q: %w", path, err)
 		}
 		if !waited {
-			fmt.Fprintf(c.progress, "controlplane: waiting for another process that compiles the control plane\n")
+			c.progress.sayf("waiting for another process that compiles the control plane")
 		}
 		select {
 		case <-ctx.Done():
@@ -147,15 +143,14 @@ func (c cache) fill(ctx context.Context, dir string, about manifest) error {
 	if err := os.Mkdir(work, 0o750); err != nil {
 		return fmt.Errorf("make the cache of the control plane: %w", err)
 	}
-	defer os.RemoveAll(work)
-	fmt.Fprintf(c.progress, "controlplane: compiling Kubernetes %s with %s, once for this machine: %s\n",
-		about.Kubernetes, about.Go, "some 4 GB of memory and, on two cores, five minutes")
+	defer func() { _ = os.RemoveAll(work) }()
+	c.progress.sayf("compiling Kubernetes %s with %s, once for this machine; on two cores it takes about five minutes",
+		about.Kubernetes, about.Go)
 	about.Bytes = make(map[string]int64, len(binaries))
 	begin := time.Now()
 	for i, bin := range binaries {
 		out := filepath.Join(work, bin.name)
-		count := prefixed{c.progress, "controlplane: " + strconv.Itoa(i+1) + " of " + strconv.Itoa(len(binaries)) + ": "}
-		if err := c.build(ctx, bin, out, count); err != nil {
+		if err := c.build(ctx, bin, out, c.progress.step(i+1, len(binaries))); err != nil {
 			return fmt.Errorf("compile %s: %w", bin.name, err)
 		}
 		info, err := os.Stat(out)
@@ -170,7 +165,7 @@ func (c cache) fill(ctx context.Context, dir string, about manifest) error {
 	if err := os.Rename(work, dir); err != nil {
 		return fmt.Errorf("publish the binaries: %w", err)
 	}
-	fmt.Fprintf(c.progress, "controlplane: compiled in %s, kept in %q\n", time.Since(begin).Round(time.Second), dir)
+	c.progress.sayf("compiled in %s, kept in %q", time.Since(begin).Round(time.Second), dir)
 	return nil
 }
 
@@ -208,18 +203,4 @@ func checkAssets(dir string) error {
 		}
 	}
 	return nil
-}
-
-// prefixed writes each line after the same words. Each Write is a whole line.
-type prefixed struct {
-	w      io.Writer
-	prefix string
-}
-
-// Write writes the line p.
-func (p prefixed) Write(line []byte) (int, error) {
-	if _, err := io.WriteString(p.w, p.prefix+string(line)); err != nil {
-		return 0, err
-	}
-	return len(line), nil
 }

@@ -29,6 +29,7 @@ type keyPair struct {
 // authority signs the certificates of one purpose of one plane.
 type authority struct {
 	keyPair
+
 	parsed *x509.Certificate
 	signer *ecdsa.PrivateKey
 }

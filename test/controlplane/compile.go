@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,17 +16,17 @@ import (
 const progressInterval = 10 * time.Second
 
 // compile makes one binary. The go command verifies each module against go.sum.
-func (s *source) compile(ctx context.Context, bin binary, out string, progress io.Writer) error {
-	fmt.Fprintf(progress, "compiling %s\n", bin.name)
+func (s *source) compile(ctx context.Context, bin binary, out string, told progress) error {
+	told.sayf("compiling %s", bin.name)
 	args := append([]string{"build", "-v", "-o", out}, s.flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, bin.pkg)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, bin.pkg)...) //nolint:gosec // G204: packages and flags are constants of this package
 	cmd.Dir = s.dir
 	cmd.Env = buildEnvironment()
 	// An interrupt lets go remove its temporary folder; its compilers end with it.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	var told buildLog
-	cmd.Stdout, cmd.Stderr = &told, &told
+	var log buildLog
+	cmd.Stdout, cmd.Stderr = &log, &log
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return err
@@ -39,15 +38,15 @@ func (s *source) compile(ctx context.Context, bin binary, out string, progress i
 	for {
 		select {
 		case <-tick.C:
-			fmt.Fprintf(progress, "compiling %s: %s, %s\n", bin.name, told.summary(), time.Since(begin).Round(time.Second))
+			told.sayf("compiling %s: %s, %s", bin.name, log.summary(), time.Since(begin).Round(time.Second))
 		case err := <-done:
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			if err != nil {
-				return fmt.Errorf("go build: %w: %s", err, told.problems())
+				return fmt.Errorf("go build: %w: %s", err, log.problems())
 			}
-			fmt.Fprintf(progress, "%s compiled in %s\n", bin.name, time.Since(begin).Round(time.Second))
+			told.sayf("%s compiled in %s", bin.name, time.Since(begin).Round(time.Second))
 			return nil
 		}
 	}

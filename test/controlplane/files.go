@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"fmt"
+	"maps"
 	"os"
 )
 
@@ -83,9 +84,7 @@ func (p *Plane) writeFiles() error {
 	if err != nil {
 		return err
 	}
-	for name, pair := range clients {
-		pairs[name] = pair
-	}
+	maps.Copy(pairs, clients)
 	pairs["ca"] = p.trust.cluster.keyPair
 	signing, err := newSigningKey()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -101,9 +102,6 @@ func (o Options) complete(ctx context.Context) (Options, error) {
 	if ip := net.ParseIP(o.Address); ip == nil || ip.To4() == nil || !ip.IsLoopback() {
 		return o, fmt.Errorf("address %q: give an IPv4 address of the loopback network 127.0.0.0/8", o.Address)
 	}
-	if o.Progress == nil {
-		o.Progress = io.Discard
-	}
 	if o.ReadyTimeout == 0 {
 		o.ReadyTimeout = defaultReadyTimeout
 	}
@@ -194,7 +192,7 @@ func (p *Plane) launch(ctx context.Context, client *http.Client, components ...s
 		if err := p.await(ctx, client, p.layout.healthURL(name), name); err != nil {
 			return err
 		}
-		fmt.Fprintf(p.options.Progress, "controlplane: %s is ready after %s\n", name, time.Since(begin).Round(10*time.Millisecond))
+		newProgress(p.options.Progress).sayf("%s is ready after %s", name, time.Since(begin).Round(10*time.Millisecond))
 	}
 	return nil
 }
@@ -254,8 +252,8 @@ func (p *Plane) stop() error {
 	clients := p.running[min(2, len(p.running)):]
 	servers := p.running[:len(p.running)-len(clients)]
 	errs = append(errs, stop(p.options.Grace, clients...))
-	for i := len(servers) - 1; i >= 0; i-- {
-		errs = append(errs, stop(p.options.Grace, servers[i]))
+	for _, server := range slices.Backward(servers) {
+		errs = append(errs, stop(p.options.Grace, server))
 	}
 	for _, reserved := range p.reserved {
 		errs = append(errs, reserved.release())

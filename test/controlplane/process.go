@@ -66,16 +66,6 @@ func (p *process) run(started chan<- error) {
 	}
 }
 
-// running says whether the process has not ended yet.
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
 // failure describes an unexpected end.
 func (p *process) failure() error {
 	reason := "exit status 0"
@@ -128,7 +118,7 @@ func (p *process) tail() string {
 	if err != nil {
 		return "its log is gone: " + err.Error()
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return "its log cannot be read: " + err.Error()

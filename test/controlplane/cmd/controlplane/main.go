@@ -54,19 +54,24 @@ var errUsage = errors.New("see controlplane help")
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := dispatch(ctx, args, stdout, stderr)
 	var exit *exec.ExitError
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
+	}
+	sayf(stderr, "%v", err)
+	switch {
 	case errors.As(err, &exit) && exit.ExitCode() > 0:
-		fmt.Fprintf(stderr, "controlplane: %v\n", err)
 		return exit.ExitCode()
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(stderr, "controlplane: %v\n", err)
 		return exitUsage
 	default:
-		fmt.Fprintf(stderr, "controlplane: %v\n", err)
 		return exitFailure
 	}
+}
+
+// sayf writes a line about the progress or the end of the command, which goes on
+// when nobody can read it.
+func sayf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, "controlplane: "+format+"\n", args...)
 }
 
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -128,7 +133,7 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer, fn use)
 		err = fn(ctx, p, flags.Args(), stdout, stderr)
 	}
 	if !quiet {
-		fmt.Fprintln(stderr, "controlplane: stopping")
+		sayf(stderr, "stopping")
 	}
 	return errors.Join(err, p.Stop())
 }
@@ -138,7 +143,7 @@ func copyKubeconfig(p *controlplane.Plane, to string) error {
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	if err := os.WriteFile(to, body, 0o600); err != nil {
+	if err := os.WriteFile(to, body, 0o600); err != nil { //nolint:gosec // G703: the user names the file
 		return fmt.Errorf("write the kubeconfig: %w", err)
 	}
 	return nil
@@ -149,8 +154,11 @@ func up(ctx context.Context, p *controlplane.Plane, args []string, stdout, stder
 	if len(args) > 0 {
 		return fmt.Errorf("up takes no argument: %q: %w", args[0], errUsage)
 	}
-	fmt.Fprintf(stdout, "export KUBECONFIG=%s\nexport PATH=%s:$PATH\n", shellQuote(p.AdminKubeconfig()), shellQuote(p.Assets()))
-	fmt.Fprintf(stderr, "controlplane: ready at %s, until Ctrl-C\n", p.URL())
+	_, err := fmt.Fprintf(stdout, "export KUBECONFIG=%s\nexport PATH=%s:$PATH\n", shellQuote(p.AdminKubeconfig()), shellQuote(p.Assets()))
+	if err != nil {
+		return fmt.Errorf("print the environment: %w", err)
+	}
+	sayf(stderr, "ready at %s, until Ctrl-C", p.URL())
 	select {
 	case <-ctx.Done():
 		return nil
@@ -168,7 +176,7 @@ func run(ctx context.Context, p *controlplane.Plane, args []string, stdout, stde
 	if err := os.Setenv("PATH", path); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // G204: the user gives the command to run
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.AdminKubeconfig(), "KUBEBUILDER_ASSETS="+p.Assets())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
