@@ -144,7 +144,7 @@ func (c cache) fill(ctx context.Context, dir string, about manifest) error {
 		return fmt.Errorf("make the cache of the control plane: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	c.progress.sayf("compiling Kubernetes %s with %s, once for this machine; on two cores it takes about five minutes",
+	c.progress.sayf("compiling Kubernetes %s with %s, once for this machine; on two cores it takes about six minutes",
 		about.Kubernetes, about.Go)
 	about.Bytes = make(map[string]int64, len(binaries))
 	begin := time.Now()
