@@ -342,6 +342,7 @@ type DeviceCounts struct {
 // DevicePolicyStatus is the observed state of a policy.
 type DevicePolicyStatus struct {
 	ReconcileStatus `json:",inline"`
+
 	// devices by what the policy decides, refreshed at most once a minute.
 	// +optional
 	Devices DeviceCounts `json:"devices,omitzero"`
@@ -381,5 +382,6 @@ type DevicePolicy struct {
 type DevicePolicyList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []DevicePolicy `json:"items"`
+
+	Items []DevicePolicy `json:"items"`
 }

@@ -311,6 +311,7 @@ type MailboxRegionSpec struct {
 // MailboxRegionStatus is the observed state of a region.
 type MailboxRegionStatus struct {
 	ReconcileStatus `json:",inline"`
+
 	// endpointURL is the base URL of the sync endpoint.
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
@@ -393,5 +394,6 @@ type MailboxRegion struct {
 type MailboxRegionList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []MailboxRegion `json:"items"`
+
+	Items []MailboxRegion `json:"items"`
 }

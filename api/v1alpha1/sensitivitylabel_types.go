@@ -122,5 +122,6 @@ type SensitivityLabel struct {
 type SensitivityLabelList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []SensitivityLabel `json:"items"`
+
+	Items []SensitivityLabel `json:"items"`
 }

@@ -63,6 +63,7 @@ type SharedMailboxSpec struct {
 // SharedMailboxStatus is the observed state of a shared mailbox.
 type SharedMailboxStatus struct {
 	ReconcileStatus `json:",inline"`
+
 	// region in which the mailbox lives, as namespace/name.
 	// +kubebuilder:validation:MaxLength=317
 	// +optional
@@ -97,5 +98,6 @@ type SharedMailbox struct {
 type SharedMailboxList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []SharedMailbox `json:"items"`
+
+	Items []SharedMailbox `json:"items"`
 }

@@ -233,6 +233,7 @@ type CloudUsage struct {
 // SovereignCloudStatus is the observed state of a cloud.
 type SovereignCloudStatus struct {
 	ReconcileStatus `json:",inline"`
+
 	// usedBy counts the regions and tenants of this cloud. While it is not zero the
 	// cloud cannot be deleted.
 	// +optional
@@ -276,5 +277,6 @@ type SovereignCloud struct {
 type SovereignCloudList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []SovereignCloud `json:"items"`
+
+	Items []SovereignCloud `json:"items"`
 }

@@ -279,6 +279,7 @@ type ResolvedIdentity struct {
 // TenantStatus is the observed state of a tenant.
 type TenantStatus struct {
 	ReconcileStatus `json:",inline"`
+
 	// home is the name of the home region, once it is accepted.
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
@@ -344,5 +345,6 @@ type Tenant struct {
 type TenantList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []Tenant `json:"items"`
+
+	Items []Tenant `json:"items"`
 }
