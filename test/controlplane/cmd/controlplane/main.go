@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/bailiwick-dev/bailiwick/test/controlplane"
 )
@@ -39,6 +40,9 @@ const (
 	exitFailure = 1
 	exitUsage   = 2
 )
+
+// commandGrace is the time that the command of run has to end after a signal.
+const commandGrace = 10 * time.Second
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -178,6 +182,7 @@ func run(ctx context.Context, p *controlplane.Plane, args []string, stdout, stde
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // G204: the user gives the command to run
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = commandGrace
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.AdminKubeconfig(), "KUBEBUILDER_ASSETS="+p.Assets())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 	if err := cmd.Run(); err != nil {
