@@ -1,0 +1,102 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+)
+
+// serveSession answers with the session object (RFC 8620 §2).
+func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.admit(w, r)
+	if !ok {
+		return
+	}
+	session, err := s.service.Session(p)
+	if err != nil {
+		sendProblem(w, r, jmap.NewProblem(http.StatusInternalServerError, "the session object could not be made"))
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache, no-store, must-revalidate")
+	sendJSON(w, r, session)
+}
+
+// serveAPI answers an API request (RFC 8620 §3).
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.admit(w, r)
+	if !ok {
+		return
+	}
+	if problem := checkJSONContent(r.Header); problem != nil {
+		sendProblem(w, r, problem)
+		return
+	}
+	release, ok := s.requests.acquire(p.AccountID)
+	if !ok {
+		sendLimit(w, r, "maxConcurrentRequests", fmt.Sprintf("%d requests of this account run already: wait for one to finish", s.options.Limits.MaxConcurrentRequests))
+		return
+	}
+	defer release()
+	body, problem := s.readRequest(w, r)
+	if problem != nil {
+		sendProblem(w, r, problem)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	answer, problem := s.service.Process(ctx, p, body)
+	if problem != nil {
+		sendProblem(w, r, problem)
+		return
+	}
+	send(w, r, http.StatusOK, "application/json", answer)
+}
+
+// readRequest reads the body of an API request within maxSizeRequest.
+func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, *jmap.Problem) {
+	most := s.options.Limits.MaxSizeRequest
+	tooLarge := jmap.NewLimitProblem(http.StatusBadRequest, "maxSizeRequest", fmt.Sprintf("the request has more than %d octets: split it, or upload blobs", most))
+	if r.ContentLength > most {
+		return nil, tooLarge
+	}
+	buf := &bytes.Buffer{}
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, most))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, jmap.NewProblem(http.StatusBadRequest, "the request body could not be read to its end")
+	}
+	return buf.Bytes(), nil
+}
+
+// checkJSONContent refuses what is not declared as plain JSON (RFC 8620 §3.1).
+func checkJSONContent(h http.Header) *jmap.Problem {
+	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	charset := params["charset"]
+	switch {
+	case err != nil || mediaType != "application/json":
+		return &jmap.Problem{Type: jmap.ProblemNotJSON, Status: http.StatusUnsupportedMediaType, Detail: "Content-Type: send application/json"}
+	case charset != "" && !strings.EqualFold(charset, "utf-8"):
+		return &jmap.Problem{Type: jmap.ProblemNotJSON, Status: http.StatusUnsupportedMediaType, Detail: "Content-Type: charset: send UTF-8"}
+	}
+	return checkIdentity(h)
+}
+
+// checkIdentity refuses compressed request bodies, whose size a limit could not
+// bound.
+func checkIdentity(h http.Header) *jmap.Problem {
+	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return jmap.NewProblem(http.StatusUnsupportedMediaType, "Content-Encoding: send the body without an encoding")
+	}
+	return nil
+}

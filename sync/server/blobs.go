@@ -1,0 +1,174 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+)
+
+const octetStream = "application/octet-stream"
+
+// uploaded is the answer to an upload (RFC 8620 §6.1).
+type uploaded struct {
+	AccountID string `json:"accountId"`
+	BlobID    string `json:"blobId"`
+	Type      string `json:"type"`
+	Size      int64  `json:"size"`
+}
+
+// serveUpload stores a blob (RFC 8620 §6.1).
+func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.admit(w, r)
+	if !ok {
+		return
+	}
+	account := r.PathValue("account")
+	if !p.CanWrite(account) {
+		sendProblem(w, r, jmap.NewProblem(http.StatusNotFound, "accountId: not an account that may be written, see accounts in the session object"))
+		return
+	}
+	if problem := checkIdentity(r.Header); problem != nil {
+		sendProblem(w, r, problem)
+		return
+	}
+	most := s.options.Limits.MaxSizeUpload
+	if r.ContentLength > most {
+		sendProblem(w, r, uploadTooLarge(most))
+		return
+	}
+	release, ok := s.uploads.acquire(p.AccountID)
+	if !ok {
+		sendLimit(w, r, "maxConcurrentUpload", fmt.Sprintf("%d uploads of this account run already: wait for one to finish", s.options.Limits.MaxConcurrentUpload))
+		return
+	}
+	defer release()
+	contentType := uploadType(r.Header.Get("Content-Type"))
+	body := &clientReader{r: http.MaxBytesReader(w, r.Body, most)}
+	id, size, err := s.options.Blobs.Put(r.Context(), account, contentType, body)
+	if err != nil {
+		s.refuseUpload(w, r, body.err, err)
+		return
+	}
+	sendJSON(w, r, uploaded{AccountID: account, BlobID: id, Type: contentType, Size: size})
+}
+
+// refuseUpload tells apart whose fault a failed upload is: the client's, by an error
+// of the body, or the store's.
+func (s *Server) refuseUpload(w http.ResponseWriter, r *http.Request, ofBody, err error) {
+	_, overLimit := errors.AsType[*http.MaxBytesError](ofBody)
+	switch {
+	case overLimit, errors.Is(err, jmap.ErrBlobTooLarge):
+		sendProblem(w, r, uploadTooLarge(s.options.Limits.MaxSizeUpload))
+	case errors.Is(err, jmap.ErrOverQuota):
+		sendProblem(w, r, jmap.NewProblem(http.StatusInsufficientStorage, "the account is over its quota: delete mail to make room"))
+	case ofBody != nil:
+		sendProblem(w, r, jmap.NewProblem(http.StatusBadRequest, "the request body could not be read to its end"))
+	default:
+		s.logger.ErrorContext(r.Context(), "upload failed", slog.Any("error", err))
+		sendProblem(w, r, jmap.NewProblem(http.StatusInternalServerError, "the blob could not be stored"))
+	}
+}
+
+func uploadTooLarge(most int64) *jmap.Problem {
+	return jmap.NewLimitProblem(http.StatusRequestEntityTooLarge, "maxSizeUpload", fmt.Sprintf("the upload has more than %d octets", most))
+}
+
+// uploadType is the media type of an upload: what the client says, normalised and
+// never sniffed.
+func uploadType(header string) string {
+	mediaType, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		return octetStream
+	}
+	if formatted := mime.FormatMediaType(mediaType, params); formatted != "" {
+		return formatted
+	}
+	return octetStream
+}
+
+// clientReader remembers how reading the client's body failed.
+type clientReader struct {
+	r   io.Reader
+	err error
+}
+
+// Read reads the next part of the body.
+func (c *clientReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
+	return n, err
+}
+
+// serveDownload sends a blob (RFC 8620 §6.2). What a blob holds came from anywhere,
+// so a browser must neither show nor run it: it is an attachment in a sandbox.
+func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.admit(w, r)
+	if !ok {
+		return
+	}
+	account, id, name := r.PathValue("account"), r.PathValue("blob"), r.PathValue("name")
+	if !p.CanRead(account) || !jmap.ValidID(id) {
+		sendProblem(w, r, noSuchBlob())
+		return
+	}
+	contentType, err := downloadType(r.URL.Query().Get("type"))
+	if err != nil {
+		sendProblem(w, r, jmap.NewProblem(http.StatusBadRequest, "type: not a media type"))
+		return
+	}
+	blob, _, err := s.options.Blobs.Open(r.Context(), account, id)
+	if err != nil {
+		s.refuseDownload(w, r, err)
+		return
+	}
+	defer func() { _ = blob.Close() }()
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Disposition", attachment(name))
+	h.Set("Cache-Control", "private, immutable, max-age=31536000")
+	h.Set("ETag", `"`+id+`"`)
+	http.ServeContent(w, r, "", time.Time{}, blob)
+}
+
+func (s *Server) refuseDownload(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, jmap.ErrBlobNotFound) {
+		sendProblem(w, r, noSuchBlob())
+		return
+	}
+	s.logger.ErrorContext(r.Context(), "download failed", slog.Any("error", err))
+	sendProblem(w, r, jmap.NewProblem(http.StatusInternalServerError, "the blob could not be read"))
+}
+
+func noSuchBlob() *jmap.Problem {
+	return jmap.NewProblem(http.StatusNotFound, "no such blob in this account")
+}
+
+func downloadType(wanted string) (string, error) {
+	if wanted == "" {
+		return octetStream, nil
+	}
+	mediaType, params, err := mime.ParseMediaType(wanted)
+	if err != nil {
+		return "", fmt.Errorf("parse media type: %w", err)
+	}
+	formatted := mime.FormatMediaType(mediaType, params)
+	if formatted == "" {
+		return "", errors.New("not a media type")
+	}
+	return formatted, nil
+}
+
+func attachment(name string) string {
+	if name == "" {
+		return "attachment"
+	}
+	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
+}
