@@ -230,6 +230,7 @@ func TestForgedRootIsRefused(t *testing.T) {
 	}
 	template := *victim.certificate
 	template.IsCA, template.MaxPathLen, template.MaxPathLenZero, template.KeyUsage = false, 0, false, x509.KeyUsageDigitalSignature
+	template.PublicKey = key.Public()
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
