@@ -325,4 +325,3 @@ func normalise(value any) any {
 	}
 	return value
 }
-
