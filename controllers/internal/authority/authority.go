@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,7 @@ const (
 	// published.
 	CAKey = corev1.ServiceAccountRootCAKey
 
+	secretPrefix     = "ca-"
 	blockCertificate = "CERTIFICATE"
 	blockKey         = "PRIVATE KEY"
 	serialBits       = 128
@@ -48,7 +50,13 @@ var ErrMalformed = errors.New("authority malformed")
 // SecretName is the name of the Secret, in the operator's namespace, that holds the
 // authority of a cloud.
 func SecretName(cloud string) string {
-	return "ca-" + cloud
+	return secretPrefix + cloud
+}
+
+// CloudOf is the name of the cloud whose authority a Secret of the operator's
+// namespace holds by its name, and whether it holds one.
+func CloudOf(secret string) (string, bool) {
+	return strings.CutPrefix(secret, secretPrefix)
 }
 
 // Authority is the root of one cloud, ready to issue.
