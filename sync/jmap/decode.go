@@ -85,7 +85,7 @@ func decodeFailure(err error) (path, reason string) {
 		if errors.Is(e.Err, jsonv2.ErrUnknownName) {
 			return path, reasonUnknownName
 		}
-		return path, "wrong type, a " + kindName(e.JSONKind) + " does not fit"
+		return path, "wrong type: " + kindName(e.JSONKind)
 	}
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return strings.TrimPrefix(string(e.JSONPointer), "/"), "not valid JSON"
