@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
@@ -92,6 +93,9 @@ func (w *Writer) want(ctx context.Context, owner, obj client.Object, found map[k
 		return err
 	}
 	live, ok := found[k]
+	if ok && !ours(owner, live) {
+		return ErrForeign
+	}
 	if ok && !checkLive && w.memory.holds(owner.GetUID(), k, known{live.GetResourceVersion(), in.sum}) {
 		return nil
 	}
@@ -123,13 +127,16 @@ func (w *Writer) read(ctx context.Context, owner, obj client.Object) (client.Obj
 	return live, nil
 }
 
-// ours tells whether the operator made an object: the owner controls it, or it
-// carries the label and nobody else controls it.
+// ours tells whether the operator made an object for this owner: the owner controls
+// it, or it carries the label and no other object of this API controls it (a
+// StatefulSet may control the claims that it made).
 func ours(owner, live client.Object) bool {
 	if metav1.IsControlledBy(live, owner) {
 		return true
 	}
-	return live.GetLabels()[LabelManagedBy] == ManagedBy && metav1.GetControllerOf(live) == nil
+	controller := metav1.GetControllerOf(live)
+	foreign := controller != nil && strings.HasPrefix(controller.APIVersion, v1alpha1.GroupVersion.Group+"/")
+	return live.GetLabels()[LabelManagedBy] == ManagedBy && !foreign
 }
 
 func (w *Writer) empty(obj client.Object) (client.Object, error) {

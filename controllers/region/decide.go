@@ -1,0 +1,189 @@
+package region
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
+	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/authority"
+)
+
+// Settings are what the builders need to know beyond the facts.
+type Settings struct {
+	// Namespace is the operator's own.
+	Namespace string
+	// Image of the sync server.
+	Image string
+}
+
+// Decision is what to do about a region.
+type Decision struct {
+	// Obstacles are why nothing is made; empty when all is well.
+	Obstacles []Obstacle
+	// Certificate says what to do about the serving certificate.
+	Certificate authority.Decision
+	// Request is what a new certificate must be.
+	Request authority.Request
+	// Plan for the writer, without the certificate when one is to be issued: keys
+	// are made outside of what is pure.
+	Plan apply.Plan
+	// Deleting says how far a deletion is; nil when the region stays.
+	Deleting *Teardown
+}
+
+// Teardown is how far a deletion is.
+type Teardown struct {
+	// Tenants live here and hold up the deletion.
+	Tenants []string
+	// Remaining are the objects that are still there, as "Kind name".
+	Remaining []string
+}
+
+// decide is pure: the same facts give the same decision.
+func decide(f *Facts, s Settings) Decision {
+	d := Decision{Obstacles: obstacles(f)}
+	d.Plan.Found = f.Found
+	d.Plan.CheckLive = f.requested() != ""
+	if f.deleting() {
+		d.Deleting = &Teardown{Tenants: tenantNames(f.Tenants)}
+		if len(f.Tenants) == 0 {
+			d.teardown(f)
+			return d
+		}
+	}
+	d.Plan.Finalizer = hasFinalizer(f) || len(d.Obstacles) == 0
+	if len(d.Obstacles) > 0 {
+		return d
+	}
+	d.Request = certificateRequest(f)
+	d.Certificate = authority.Decide(authority.Facts{
+		Now: f.Now, Cloud: string(f.Region.Spec.Cloud), Authority: f.Authority, Wanted: d.Request, Serving: f.Serving,
+	})
+	d.Plan.Wanted = d.wanted(f, s)
+	d.Plan.Prune = surplusReports(f)
+	return d
+}
+
+func hasFinalizer(f *Facts) bool {
+	for _, finalizer := range f.Region.Finalizers {
+		if finalizer == v1alpha1.Finalizer {
+			return true
+		}
+	}
+	return false
+}
+
+func tenantNames(tenants []TenantFacts) []string {
+	list := make([]string, 0, len(tenants))
+	for _, t := range tenants {
+		list = append(list, t.Name)
+	}
+	return list
+}
+
+func certificateRequest(f *Facts) authority.Request {
+	lifetime := authority.DefaultLifetime
+	if hours := f.Region.Spec.Certificate.LifetimeHours; hours > 0 {
+		lifetime = time.Duration(hours) * time.Hour
+	}
+	algorithm := f.Cloud.Spec.Compliance.CertificateKey
+	if algorithm == "" {
+		algorithm = v1alpha1.KeyECDSAP256
+	}
+	return authority.Request{
+		Hosts:     authority.ServingHosts(string(f.Region.Spec.Endpoint.Hostname), namesOf(f.Region).sync(), f.Region.Namespace),
+		Algorithm: algorithm,
+		Lifetime:  lifetime,
+	}
+}
+
+// wanted are the region's objects in the order in which they are applied: what the
+// pods need comes before the pods.
+func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
+	r := f.Region
+	shards := tenantdoc.ReportShards(len(f.Tenants))
+	list := []client.Object{buildServiceAccount(r), buildRole(r, shards), buildRoleBinding(r)}
+	for shard := range shards {
+		list = append(list, buildReport(r, shard))
+	}
+	if d.Certificate.Action == authority.Keep {
+		list = append(list, buildSecret(r, f.Secret.Data))
+	}
+	if f.Authority != nil {
+		list = append(list, buildBundle(r, f.Authority.Bundle()))
+	}
+	list = append(list,
+		buildService(r), buildHeadlessService(r), buildDisruptionBudget(r), buildDenyPolicy(r), buildAllowPolicy(r, s.Namespace))
+	if f.Claim != nil && requested(f.Claim.Spec.Resources.Requests).Cmp(r.Spec.Storage.Embedded.Size) < 0 {
+		list = append(list, buildClaim(r))
+	}
+	if !d.starts(f) {
+		return list
+	}
+	return append(list, buildStatefulSet(r, f.Cloud, s.Image, templateSize(f)))
+}
+
+// starts tells whether there is, or will be, a StatefulSet. A server without a
+// certificate is not started; one that runs is left running.
+func (d *Decision) starts(f *Facts) bool {
+	return f.StatefulSet != nil || (len(d.Obstacles) == 0 && d.Deleting == nil && d.Certificate.Action != authority.Wait)
+}
+
+// templateSize is the size in the template of the claim: that of the StatefulSet
+// which exists, because it cannot change there, and else that of the spec.
+func templateSize(f *Facts) resource.Quantity {
+	if f.StatefulSet != nil && len(f.StatefulSet.Spec.VolumeClaimTemplates) > 0 {
+		return *requested(f.StatefulSet.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests)
+	}
+	return f.Region.Spec.Storage.Embedded.Size
+}
+
+// surplusReports are those of shards that are no longer needed.
+func surplusReports(f *Facts) []client.Object {
+	needed := map[string]bool{}
+	for shard := range tenantdoc.ReportShards(len(f.Tenants)) {
+		needed[tenantdoc.ReportName(namesOf(f.Region).replica(), shard)] = true
+	}
+	var surplus []client.Object
+	for _, obj := range f.Found {
+		if obj.GetLabels()[tenantdoc.LabelContent] == tenantdoc.ContentReport && !needed[obj.GetName()] {
+			surplus = append(surplus, obj)
+		}
+	}
+	return surplus
+}
+
+// teardown deletes what the region made. The finalizer stays until the pod is gone,
+// and with Delete the volume; with Retain the claim is left as it is.
+func (d *Decision) teardown(f *Facts) {
+	for _, obj := range f.Found {
+		if obj == client.Object(f.Claim) && deletionPolicy(f.Region) == v1alpha1.DeletionRetain {
+			continue
+		}
+		d.Plan.Prune = append(d.Plan.Prune, obj)
+	}
+	if f.StatefulSet != nil {
+		d.Deleting.Remaining = append(d.Deleting.Remaining, "StatefulSet "+f.StatefulSet.Name)
+	}
+	if f.Pod != nil {
+		d.Deleting.Remaining = append(d.Deleting.Remaining, "Pod "+f.Pod.Name)
+	}
+	if f.Claim != nil && deletionPolicy(f.Region) == v1alpha1.DeletionDelete {
+		d.Deleting.Remaining = append(d.Deleting.Remaining, "PersistentVolumeClaim "+f.Claim.Name)
+	}
+	d.Plan.Finalizer = hasFinalizer(f) && len(d.Deleting.Remaining) > 0
+}
+
+// retained is the claim that is left behind when the region is gone; empty when
+// none is.
+func retained(f *Facts) string {
+	if f.Claim == nil || deletionPolicy(f.Region) == v1alpha1.DeletionDelete {
+		return ""
+	}
+	return fmt.Sprintf("PersistentVolumeClaim %q", f.Claim.Name)
+}

@@ -1,0 +1,119 @@
+package region
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/authority"
+)
+
+// Facts are everything that is known of a region when it is decided upon. Objects
+// are those of the cache: they are read and never changed.
+type Facts struct {
+	// Now is the time of the observation.
+	Now time.Time
+	// Region is the object that is reconciled.
+	Region *v1alpha1.MailboxRegion
+	// Cloud that the region names; nil when it does not exist.
+	Cloud *v1alpha1.SovereignCloud
+	// Authority of the cloud; nil when it is not there, or not usable.
+	Authority *authority.Authority
+	// AuthorityProblem says why the authority is not usable; empty when it is, and
+	// when it is not there yet.
+	AuthorityProblem string
+	// Serving is what the Secret with the certificate holds; nil without a Secret.
+	Serving *authority.Serving
+	// Found are the region's own objects that exist.
+	Found []client.Object
+	// Secret, StatefulSet, Service, Claim and Pod are those of Found by role; nil
+	// when they do not exist.
+	Secret      *corev1.Secret
+	StatefulSet *appsv1.StatefulSet
+	Service     *corev1.Service
+	Claim       *corev1.PersistentVolumeClaim
+	Pod         *corev1.Pod
+	// Shards is how many report ConfigMaps exist, numbered from 0.
+	Shards int
+	// Tenants that name the region, sorted by "namespace/name".
+	Tenants []TenantFacts
+	// Replica is what the reports of the replica say, merged.
+	Replica ReplicaFacts
+	// Rival is the "namespace/name" of the region that has the hostname; empty when
+	// this region may have it.
+	Rival string
+	// KubeConfigProblem says why the kubeconfig that the spec names cannot be used;
+	// nil when it can, and when none is named.
+	KubeConfigProblem *Obstacle
+	// CountedAt is when the counts in status were refreshed last by this process;
+	// zero before.
+	CountedAt time.Time
+}
+
+// TenantFacts is one tenant that names the region.
+type TenantFacts struct {
+	// Name is "namespace/name".
+	Name string
+	// UID and Generation are those of the document that the region is given; empty
+	// and 0 while there is none.
+	UID        string
+	Generation int64
+}
+
+// ReplicaFacts is what the one replica of an embedded store reports.
+type ReplicaFacts struct {
+	// SyncVersion is the release of the sync server.
+	SyncVersion string
+	// Tenants is what is enforced, by "namespace/name".
+	Tenants map[string]EnforcedFacts
+	// Mailboxes, Devices and BytesStored are the sums of the region.
+	Mailboxes, Devices, BytesStored int64
+	// Problem says why a report could not be read; empty when all could.
+	Problem string
+}
+
+// EnforcedFacts is what a replica says of one tenant.
+type EnforcedFacts struct {
+	// UID and Generation are those of the document that is enforced.
+	UID        string
+	Generation int64
+	// Refused says why a newer document is not enforced.
+	Refused string
+}
+
+// Obstacle is why nothing can be made of the spec as it is.
+type Obstacle struct {
+	// Condition that tells of it, with the reason and the message: what is wrong,
+	// where, and what to do.
+	Condition, Reason, Message string
+}
+
+// deleting tells whether the region is being deleted.
+func (f *Facts) deleting() bool { return !f.Region.DeletionTimestamp.IsZero() }
+
+// paused tells whether a person holds the region.
+func (f *Facts) paused() bool { return f.Region.Annotations[v1alpha1.AnnotationPaused] == "true" }
+
+// requested is the value of the annotation that asks for a reconcile; empty when it
+// was handled already.
+func (f *Facts) requested() string {
+	value := requestedAt(f.Region)
+	if value == f.Region.Status.LastHandledReconcileAt {
+		return ""
+	}
+	return value
+}
+
+// requestedAt is the annotation, no longer than status can hold.
+func requestedAt(r metav1.Object) string {
+	const limit = 253
+	value := r.GetAnnotations()[v1alpha1.AnnotationRequestedAt]
+	if len(value) > limit {
+		return value[:limit]
+	}
+	return value
+}

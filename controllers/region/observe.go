@@ -1,0 +1,232 @@
+package region
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
+	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/authority"
+)
+
+// Names of the field indexes of the cache. Indexes are shared by all controllers of
+// a manager, so each begins with its controller.
+const (
+	indexCloud    = "region:spec.cloud"
+	indexHostname = "region:spec.endpoint.hostname"
+	indexRegion   = "region:tenant.regions"
+)
+
+// observe reads everything that a decision needs, from the cache. Nil facts and no
+// error mean that the region is gone.
+func (c *Controller) observe(ctx context.Context, name client.ObjectKey) (*Facts, error) {
+	f := &Facts{Now: c.now(), Region: &v1alpha1.MailboxRegion{}}
+	found, err := c.get(ctx, name.Namespace, name.Name, f.Region)
+	if err != nil || !found {
+		return nil, err
+	}
+	steps := []func(context.Context, *Facts) error{
+		c.observeCloud, c.observeObjects, c.observeReports, c.observeTenants, c.observeRivals, c.observeKubeConfig,
+	}
+	for _, step := range steps {
+		if err := step(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	if f.Secret != nil {
+		f.Serving = c.certificates.Serving(f.Authority, f.Secret)
+	}
+	f.CountedAt = c.counted.at(f.Region.UID)
+	return f, nil
+}
+
+// get reads one object; not found is an answer. What comes back is the cache's own
+// copy.
+func (c *Controller) get(ctx context.Context, namespace, name string, obj client.Object) (bool, error) {
+	err := c.cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %T %q: %w", obj, name, err)
+	}
+	return true, nil
+}
+
+func (c *Controller) observeCloud(ctx context.Context, f *Facts) error {
+	name := string(f.Region.Spec.Cloud)
+	cloud := &v1alpha1.SovereignCloud{}
+	found, err := c.get(ctx, "", name, cloud)
+	if err != nil || !found {
+		return err
+	}
+	f.Cloud = cloud
+	secret := &corev1.Secret{}
+	found, err = c.get(ctx, c.options.Namespace, authority.SecretName(name), secret)
+	if err != nil || !found {
+		return err
+	}
+	if f.Authority, err = c.certificates.Authority(name, secret); err != nil {
+		f.Authority, f.AuthorityProblem = nil, err.Error()
+	}
+	return nil
+}
+
+// observeObjects reads the region's own objects by their names.
+func (c *Controller) observeObjects(ctx context.Context, f *Facts) error {
+	n := namesOf(f.Region)
+	secret, set, service := &corev1.Secret{}, &appsv1.StatefulSet{}, &corev1.Service{}
+	claim, pod := &corev1.PersistentVolumeClaim{}, &corev1.Pod{}
+	wanted := []struct {
+		name string
+		obj  client.Object
+		keep func()
+	}{
+		{n.sync(), &corev1.ServiceAccount{}, nil},
+		{n.sync(), &rbacv1.Role{}, nil},
+		{n.sync(), &rbacv1.RoleBinding{}, nil},
+		{n.tls(), secret, func() { f.Secret = secret }},
+		{n.bundle(), &corev1.ConfigMap{}, nil},
+		{n.sync(), service, func() { f.Service = service }},
+		{n.pods(), &corev1.Service{}, nil},
+		{n.sync(), &policyv1.PodDisruptionBudget{}, nil},
+		{n.deny(), &networkingv1.NetworkPolicy{}, nil},
+		{n.sync(), &networkingv1.NetworkPolicy{}, nil},
+		{n.sync(), set, func() { f.StatefulSet = set }},
+		{n.claim(), claim, func() { f.Claim = claim }},
+	}
+	for _, w := range wanted {
+		found, err := c.get(ctx, f.Region.Namespace, w.name, w.obj)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		f.Found = append(f.Found, w.obj)
+		if w.keep != nil {
+			w.keep()
+		}
+	}
+	found, err := c.get(ctx, f.Region.Namespace, n.replica(), pod)
+	if found {
+		f.Pod = pod
+	}
+	return err
+}
+
+// observeReports reads the report ConfigMaps, which are numbered without a gap.
+func (c *Controller) observeReports(ctx context.Context, f *Facts) error {
+	f.Replica.Tenants = map[string]EnforcedFacts{}
+	for shard := 0; ; shard++ {
+		report := &corev1.ConfigMap{}
+		found, err := c.get(ctx, f.Region.Namespace, tenantdoc.ReportName(namesOf(f.Region).replica(), shard), report)
+		if err != nil || !found {
+			return err
+		}
+		f.Found = append(f.Found, report)
+		f.Shards++
+		f.Replica.merge(c.reports.read(report))
+	}
+}
+
+// observeTenants finds the tenants that name the region, and the generation of the
+// document that each has here.
+func (c *Controller) observeTenants(ctx context.Context, f *Facts) error {
+	list := &v1alpha1.TenantList{}
+	key := client.ObjectKeyFromObject(f.Region).String()
+	if err := c.cache.List(ctx, list, client.MatchingFields{indexRegion: key}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list tenants of region %q: %w", key, err)
+	}
+	for i := range list.Items {
+		tenant := TenantFacts{Name: client.ObjectKeyFromObject(&list.Items[i]).String()}
+		document := &corev1.ConfigMap{}
+		found, err := c.get(ctx, f.Region.Namespace, tenantdoc.ConfigMapName(f.Region.Name, tenant.Name), document)
+		if err != nil {
+			return err
+		}
+		if found {
+			tenant.UID, tenant.Generation = c.documents.read(document)
+		}
+		f.Tenants = append(f.Tenants, tenant)
+	}
+	slices.SortFunc(f.Tenants, func(a, b TenantFacts) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// observeRivals finds the region that has the hostname, should it be another one.
+func (c *Controller) observeRivals(ctx context.Context, f *Facts) error {
+	list := &v1alpha1.MailboxRegionList{}
+	hostname := string(f.Region.Spec.Endpoint.Hostname)
+	if err := c.cache.List(ctx, list, client.MatchingFields{indexHostname: hostname}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list regions with hostname %q: %w", hostname, err)
+	}
+	holder := f.Region
+	for i := range list.Items {
+		if precedes(&list.Items[i], holder) {
+			holder = &list.Items[i]
+		}
+	}
+	if holder.UID != f.Region.UID {
+		f.Rival = client.ObjectKeyFromObject(holder).String()
+	}
+	return nil
+}
+
+// precedes tells whether a has a better claim to a hostname than b: the one that
+// serves it, then the older, then the one whose name comes first.
+func precedes(a, b *v1alpha1.MailboxRegion) bool {
+	url := endpointURL(a.Spec.Endpoint.Hostname)
+	if aServes, bServes := a.Status.EndpointURL == url, b.Status.EndpointURL == url; aServes != bServes {
+		return aServes
+	}
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return client.ObjectKeyFromObject(a).String() < client.ObjectKeyFromObject(b).String()
+}
+
+// observeKubeConfig reads the Secret that the spec names, past the cache: it is the
+// user's and carries no label of ours.
+func (c *Controller) observeKubeConfig(ctx context.Context, f *Facts) error {
+	if f.Region.Spec.Cluster == nil {
+		return nil
+	}
+	ref := f.Region.Spec.Cluster.KubeConfigSecretRef
+	secret := &corev1.Secret{}
+	err := c.live.Get(ctx, client.ObjectKey{Namespace: f.Region.Namespace, Name: string(ref.Name)}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		f.KubeConfigProblem = kubeConfigObstacle(v1alpha1.ReasonSecretNotFound,
+			fmt.Sprintf("Secret %q does not exist: create it with a kubeconfig under the key %q", ref.Name, ref.Key))
+	case err != nil:
+		return fmt.Errorf("read Secret %q: %w", ref.Name, err)
+	default:
+		f.KubeConfigProblem = judgeKubeConfig(string(ref.Name), ref.Key, secret.Data[ref.Key])
+	}
+	return nil
+}
+
+func kubeConfigObstacle(reason, message string) *Obstacle {
+	return &Obstacle{v1alpha1.ConditionClusterReachable, reason, "spec.cluster.kubeConfigSecretRef: " + message}
+}
+
+func judgeKubeConfig(name, key string, raw []byte) *Obstacle {
+	if len(raw) == 0 {
+		return kubeConfigObstacle(v1alpha1.ReasonSecretMalformed, fmt.Sprintf("Secret %q has nothing under the key %q: put the kubeconfig there", name, key))
+	}
+	if _, err := ParseKubeConfig(raw); err != nil {
+		return kubeConfigObstacle(v1alpha1.ReasonSecretMalformed, fmt.Sprintf("Secret %q, key %q: %v", name, key, err))
+	}
+	return nil
+}
