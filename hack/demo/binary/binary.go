@@ -23,7 +23,7 @@ func Build(ctx context.Context, module, packagePath, output string) error {
 	if err != nil {
 		return ErrNoGo
 	}
-	cmd := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-o", output, packagePath) //nolint:gosec // the packages are this repository's
+	cmd := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-ldflags=-s -w", "-o", output, packagePath)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	var message bytes.Buffer

@@ -43,21 +43,22 @@ func Run(ctx context.Context, w *world.World, counts map[string]int) error {
 		detail, err := fact.hold(ctx)
 		if err != nil {
 			broken = append(broken, fmt.Errorf("%s: %w", fact.name, err))
-			w.Log.Say("FAIL %s: %v", fact.name, err)
+			w.Log.Sayf("FAIL %s: %v", fact.name, err)
 			continue
 		}
-		w.Log.Say("ok   %s: %s", fact.name, detail)
+		w.Log.Sayf("ok   %s: %s", fact.name, detail)
 	}
 	if len(broken) > 0 {
 		return fmt.Errorf("%d of %d facts do not hold: %w", len(broken), len(facts), errors.Join(broken...))
 	}
-	w.Log.Say("all %d facts hold", len(facts))
+	w.Log.Sayf("all %d facts hold", len(facts))
 	return nil
 }
 
 // checker asserts facts of one running demonstration.
 type checker struct {
 	*world.World
+
 	plain  *http.Client // follows no redirect
 	counts map[string]int
 }

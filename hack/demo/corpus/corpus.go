@@ -5,8 +5,9 @@ package corpus
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -50,9 +51,8 @@ func Generate(w io.Writer, owner Person, others []Person) error {
 	if len(others) < 2 { //nolint:mnd // a thread has two sides beside its owner
 		return fmt.Errorf("mailbox of %q: needs two correspondents, has %d", owner.Address, len(others))
 	}
-	hash := fnv.New64a()
-	hash.Write([]byte(owner.Address))
-	g := &generator{owner: owner, others: others, clock: epoch, random: rand.New(rand.NewPCG(hash.Sum64(), 1))} //nolint:gosec // repeatable on purpose
+	seed := sha256.Sum256([]byte(owner.Address))
+	g := &generator{owner: owner, others: others, clock: epoch, random: rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), 1))} //nolint:gosec // repeatable on purpose
 	for _, next := range makers {
 		letters, err := next(g)
 		if err != nil {

@@ -134,7 +134,9 @@ func (g *generator) oldCharsets() ([]letter, error) {
 		body     string
 	}{
 		{cyrillic, "8bit", "Отчёт готов", "Отчёт готов, посмотрите его до пятницы.\n"},
+		//nolint:gosmopolitan // the charset is for this script
 		{japanese7, "7bit", "会議のお知らせ", "明日の会議は午後三時からです。\n"},
+		//nolint:gosmopolitan // the charset is for this script
 		{chinese, "base64", "会议通知", "明天下午三点开会。\n"},
 	}
 	var all []letter

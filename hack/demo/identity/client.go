@@ -103,7 +103,7 @@ func (c *client) IDTokenLifetime() time.Duration { return accessTokenLifetime }
 func (c *client) DevMode() bool { return false }
 
 // RestrictAdditionalIdTokenScopes lets all scopes through.
-func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string {
+func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:staticcheck // the name is op.Client's
 	return slices.Clone[[]string]
 }
 

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -60,7 +61,8 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request) {
 		show(w, http.StatusBadRequest, page{Title: "Sign in failed", Message: err.Error()})
 		return
 	}
-	http.Redirect(w, r, p.callback+"?id="+template.URLQueryEscaper(id), http.StatusSeeOther)
+	back := p.callback + "?" + url.Values{"id": {id}}.Encode()
+	http.Redirect(w, r, back, http.StatusSeeOther) //nolint:gosec // the target is this issuer's own callback, only its query varies
 }
 
 func (p *pages) askDevice(w http.ResponseWriter, r *http.Request) {

@@ -120,6 +120,7 @@ func (k verificationKey) Key() any { return k.key.Public() }
 // library's own cipher.
 type tokenFormat struct {
 	op.Crypto
+
 	storage *storage
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ func Connect(kubectl, kubeconfig string) (*Cluster, error) {
 	}
 	const enough = 1000 // the demonstration alone must not wait for its own client
 	config.QPS, config.Burst = enough, enough
+	config.WarningHandler = rest.NoWarnings{} // Versions reads deprecated kinds as well
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %q: %w", kubeconfig, err)
@@ -142,7 +144,7 @@ func Condition(status v1alpha1.ReconcileStatus, kind string) (value, reason, mes
 }
 
 // Versions returns the resourceVersion of every object but those that move on their
-// own: leases are renewed, events expire.
+// own.
 func (c *Cluster) Versions(ctx context.Context) (map[string]string, error) {
 	client, err := discovery.NewDiscoveryClientForConfig(c.config)
 	if err != nil {
@@ -171,18 +173,13 @@ func (c *Cluster) Versions(ctx context.Context) (map[string]string, error) {
 }
 
 // isStill reports whether objects of a resource can be listed and only change when
-// somebody changes them.
+// somebody changes them; nodes and leases beat, events expire.
 func isStill(name string, verbs []string) bool {
 	switch name {
-	case "leases", "events", "componentstatuses":
+	case "leases", "events", "componentstatuses", "nodes":
 		return false
 	}
-	for _, verb := range verbs {
-		if verb == "list" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(verbs, "list")
 }
 
 func (c *Cluster) addVersions(ctx context.Context, kind schema.GroupVersionResource, versions map[string]string) error {

@@ -25,8 +25,8 @@ func New(out io.Writer) *Log { return &Log{out: out, started: time.Now()} }
 // Elapsed returns the time since the start.
 func (l *Log) Elapsed() time.Duration { return time.Since(l.started) }
 
-// Say writes a line.
-func (l *Log) Say(format string, args ...any) {
+// Sayf writes a line.
+func (l *Log) Sayf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.line(fmt.Sprintf(format, args...))
@@ -56,7 +56,7 @@ func (l *Log) line(text string) {
 // on while it lasts. The error names the step.
 func (l *Log) Step(ctx context.Context, what string, run func(context.Context) error) error {
 	const reminder = 10 * time.Second
-	l.Say("%s …", what)
+	l.Sayf("%s …", what)
 	finished := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
@@ -67,7 +67,7 @@ func (l *Log) Step(ctx context.Context, what string, run func(context.Context) e
 			case <-finished:
 				return
 			case <-ticker.C:
-				l.Say("%s … still at it", what)
+				l.Sayf("%s … still at it", what)
 			}
 		}
 	})

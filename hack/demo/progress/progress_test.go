@@ -19,7 +19,7 @@ func TestLinesCarryTheTime(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log := progress.New(&out)
-	log.Say("region %q", "paris")
+	log.Sayf("region %q", "paris")
 	if !regexp.MustCompile(`^\[ +\d+\.\ds\] region "paris"\n$`).Match(out.Bytes()) {
 		t.Errorf("got %q", out.String())
 	}

@@ -15,9 +15,9 @@ func TestQuantileIsTheNearestRank(t *testing.T) {
 	for i := range 100 {
 		r.Samples = append(r.Samples, time.Duration(i+1)*time.Millisecond)
 	}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 50, 0.99: 99, 1: 100} {
-		if got := r.Quantile(q); got != want*time.Millisecond {
-			t.Errorf("quantile %v: %v, want %v ms", q, got, int64(want))
+	for q, want := range map[float64]time.Duration{0: time.Millisecond, 0.5: 50 * time.Millisecond, 0.99: 99 * time.Millisecond, 1: 100 * time.Millisecond} {
+		if got := r.Quantile(q); got != want {
+			t.Errorf("quantile %v: %v, want %v", q, got, want)
 		}
 	}
 	if got := (propagation.Result{}).Quantile(0.5); got != 0 {

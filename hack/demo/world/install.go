@@ -73,21 +73,21 @@ func (w *World) await(ctx context.Context) error {
 	for _, region := range cast.Regions() {
 		err := kube.Poll(ctx, pollEvery, func(ctx context.Context) error { return w.regionReady(ctx, region) })
 		if err != nil {
-			return w.explain(err)
+			return w.explain(ctx, err)
 		}
 		found, err := w.findRegion(ctx, region)
 		if err != nil {
 			return err
 		}
 		w.regions[region] = found
-		w.Log.Say("region %s is ready at %s", region, found.URL)
+		w.Log.Sayf("region %s is ready at %s", region, found.URL)
 	}
 	for _, tenant := range cast.Accepted() {
 		err := kube.Poll(ctx, pollEvery, func(ctx context.Context) error { return w.tenantReady(ctx, tenant) })
 		if err != nil {
-			return w.explain(err)
+			return w.explain(ctx, err)
 		}
-		w.Log.Say("tenant %s is ready", tenant)
+		w.Log.Sayf("tenant %s is ready", tenant)
 	}
 	return kube.Poll(ctx, pollEvery, w.acmeRefused)
 }
@@ -130,8 +130,9 @@ func ready(what string, status v1alpha1.ReconcileStatus, generation int64) error
 }
 
 // explain adds to an error what the pods of the cluster are doing.
-func (w *World) explain(err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func (w *World) explain(ctx context.Context, err error) error {
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	pods, podsErr := w.Cluster.Kubectl(ctx, "get", "pods,mailboxregions,tenants", "-A", "-o", "wide")
 	if podsErr != nil {

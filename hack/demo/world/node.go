@@ -3,7 +3,6 @@ package world
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -21,26 +20,21 @@ const (
 
 // startNode starts the node that runs pods as processes.
 func (w *World) startNode(ctx context.Context) error {
-	config, err := w.plane.Kubeconfig("system:node:"+nodeName, "system:nodes", "system:masters")
-	if err != nil {
-		return err
-	}
-	kubeconfig := filepath.Join(w.Folder, "node.kubeconfig")
-	if err := os.WriteFile(kubeconfig, config, 0o600); err != nil {
-		return fmt.Errorf("kubeconfig of the node: %w", err)
-	}
 	child, err := process.Start("localnode", w.program("localnode"), filepath.Join(w.Folder, "localnode.log"), nil,
-		"--kubeconfig="+kubeconfig, "--name="+nodeName, "--image="+imageName+"="+w.program("bailiwick"),
+		"--kubeconfig="+w.Cluster.Kubeconfig(), "--node-name="+nodeName, "--image="+imageName+"="+w.program("bailiwick"),
 		"--data-dir="+filepath.Join(w.Folder, "node"))
 	if err != nil {
 		return err
 	}
 	w.undo.push("node", child.Stop)
-	ctx, cancel := context.WithTimeoutCause(ctx, nodeTimeout, fmt.Errorf("the node is not ready after %s", nodeTimeout))
-	defer cancel()
+	ctx, timeout := context.WithTimeoutCause(ctx, nodeTimeout, fmt.Errorf("the node is not ready after %s", nodeTimeout))
+	defer timeout()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	return kube.Poll(ctx, pollEvery, func(ctx context.Context) error {
 		select {
 		case <-child.Exited():
+			cancel(child.Failure())
 			return child.Failure()
 		default:
 		}

@@ -48,13 +48,14 @@ func (w *World) Present(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("\n%s\nWhy tenant %s is refused:\n  %s\n\nUse kubectl:\n  export KUBECONFIG=%s\n  %s get bailiwick -A\n\n"+
+	var text strings.Builder
+	fmt.Fprintf(&text, "\n%s\nWhy tenant %s is refused:\n  %s\n\nUse kubectl:\n  export KUBECONFIG=%s\n  %s get bailiwick -A\n\n"+
 		"Read mail (the token is good for an hour):\n%s\n\nThe OpenID providers, where anybody may sign in as anybody of the tenant:\n",
 		table, cast.Acme, refusal, w.Cluster.Kubeconfig(), w.plane.Binary("kubectl"), curl)
 	for _, issuer := range []cast.Issuer{cast.Worldwide(), cast.GCCHigh()} {
-		text += fmt.Sprintf("  %s\t%s\n", issuer.Cloud, issuer.URL())
+		fmt.Fprintf(&text, "  %s\t%s\n", issuer.Cloud, issuer.URL())
 	}
-	if _, err := io.WriteString(out, text); err != nil {
+	if _, err := io.WriteString(out, text.String()); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -32,9 +33,9 @@ func (s *stack) unwind(ctx context.Context) error {
 	s.steps = nil
 	s.mu.Unlock()
 	var all error
-	for i := len(steps) - 1; i >= 0; i-- {
-		if err := steps[i].undo(ctx); err != nil {
-			all = errors.Join(all, fmt.Errorf("stop %s: %w", steps[i].name, err))
+	for _, s := range slices.Backward(steps) {
+		if err := s.undo(ctx); err != nil {
+			all = errors.Join(all, fmt.Errorf("stop %s: %w", s.name, err))
 		}
 	}
 	return all

@@ -38,6 +38,7 @@ type World struct {
 	// Authority signed the certificates of the issuers.
 	Authority *identity.Authority
 
+	assets  string
 	plane   *controlplane.Plane
 	undo    stack
 	regions map[cast.Object]Region
@@ -48,7 +49,7 @@ type World struct {
 func Start(ctx context.Context, root string, log *progress.Log) (*World, error) {
 	w := &World{Root: root, Log: log, Issuers: map[string]*identity.Issuer{}, regions: map[cast.Object]Region{}}
 	if err := w.start(ctx); err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(err, w.Close(ctx))
 	}
 	return w, nil
 }
@@ -64,8 +65,8 @@ func (w *World) start(ctx context.Context) error {
 		what string
 		run  func(context.Context) error
 	}{
-		{"build the programs and the control plane", w.build},
-		{"start the control plane and the OpenID providers", w.startPlane},
+		{"find or compile the control plane", w.findPlane},
+		{"build the programs, start the control plane and the OpenID providers", w.startPlane},
 		{"start the node", w.startNode},
 		{"install the operator (kubectl apply --server-side -k config/default)", w.install},
 		{"apply config/samples", w.applySamples},
@@ -82,11 +83,16 @@ func (w *World) start(ctx context.Context) error {
 // program returns the path of a program of this run.
 func (w *World) program(name string) string { return filepath.Join(w.Folder, "bin", name) }
 
-// build compiles what is not compiled yet.
+// findPlane compiles the control plane once on a machine. That takes all of its memory
+// and minutes, so nothing else runs beside it.
+func (w *World) findPlane(ctx context.Context) error {
+	assets, err := controlplane.Assets(ctx, w.Log)
+	w.assets = assets
+	return err
+}
+
+// build compiles the programs of this repository.
 func (w *World) build(ctx context.Context) error {
-	if _, err := controlplane.Assets(ctx, w.Log); err != nil {
-		return err
-	}
 	builds := []struct{ module, path, name string }{
 		{w.Root, "./cmd/bailiwick", "bailiwick"},
 		{filepath.Join(w.Root, "hack", "localnode"), ".", "localnode"},
@@ -99,19 +105,21 @@ func (w *World) build(ctx context.Context) error {
 	return nil
 }
 
-// startPlane starts the control plane and, beside it, the issuers.
+// startPlane starts the control plane and, beside it, builds the programs and starts the
+// issuers.
 func (w *World) startPlane(ctx context.Context) error {
 	var waiting sync.WaitGroup
-	var planeErr error
+	var planeErr, buildErr error
 	waiting.Go(func() {
-		w.plane, planeErr = controlplane.Start(ctx, controlplane.Options{Progress: w.Log})
+		w.plane, planeErr = controlplane.Start(ctx, controlplane.Options{Assets: w.assets, Progress: w.Log})
 	})
+	waiting.Go(func() { buildErr = w.build(ctx) })
 	issuersErr := w.startIssuers(ctx)
 	waiting.Wait()
 	if w.plane != nil {
 		w.undo.push("control plane", func(context.Context) error { return w.plane.Stop() })
 	}
-	if err := errors.Join(planeErr, issuersErr); err != nil {
+	if err := errors.Join(planeErr, buildErr, issuersErr); err != nil {
 		return err
 	}
 	cluster, err := kube.Connect(w.plane.Binary("kubectl"), w.plane.AdminKubeconfig())
@@ -151,9 +159,10 @@ func (w *World) Failed() <-chan struct{} { return w.plane.Failed() }
 // Failure says why the control plane ended.
 func (w *World) Failure() error { return w.plane.Err() }
 
-// Close stops everything and removes every file of the run.
-func (w *World) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+// Close stops everything and removes every file of the run. It does so also when ctx has
+// ended, which is the usual reason to call it.
+func (w *World) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	return w.undo.unwind(ctx)
 }

@@ -64,16 +64,16 @@ func run(ctx context.Context, mode string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	log.Say("ready after %.1f s", log.Elapsed().Seconds())
+	log.Sayf("ready after %.1f s", log.Elapsed().Seconds())
 	watch, err := w.Watch()
 	defer func() {
-		log.Say("stopping …")
-		err = errors.Join(err, w.Close())
+		log.Sayf("stopping …")
+		err = errors.Join(err, w.Close(ctx))
 		if watch != nil {
 			err = errors.Join(err, watch.Check(survivorGrace))
 		}
 		if err == nil {
-			log.Say("everything that was started is stopped and removed")
+			log.Sayf("everything that was started is stopped and removed")
 		}
 	}()
 	if err != nil {
@@ -92,7 +92,7 @@ func use(ctx context.Context, w *world.World, mode string, out io.Writer) error 
 				return err
 			}
 			counts[r.Email] = count
-			w.Log.Say("%d messages for %s in region %s", count, r.Email, r.Region)
+			w.Log.Sayf("%d messages for %s in region %s", count, r.Email, r.Region)
 		}
 		return nil
 	})

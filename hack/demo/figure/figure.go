@@ -1,0 +1,193 @@
+// Package figure holds the figures by which Bailiwick is judged: their goals, where
+// they come from, and how they are printed.
+package figure
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Figure is a measured value and the goal that it has to meet.
+type Figure struct {
+	// Name of the figure, in lower case with underscores.
+	Name string
+	// Unit of the value.
+	Unit string
+	// Limit is the goal: the value is at most, or with Below less than, the limit.
+	Limit float64
+	Below bool
+	// Source tells where the value comes from: the key of a Values map.
+	Source Source
+	// Scale turns what the source gives into the unit.
+	Scale float64
+}
+
+// Source names a measurement that yields one or more figures.
+type Source struct {
+	// Kind is how it is measured.
+	Kind Kind
+	// Package is that of a benchmark, relative to the root module.
+	Package string
+	// Benchmark and Metric name a benchmark's result, as `go test -bench` prints it.
+	Benchmark string
+	Metric    string
+}
+
+// Kind is a way to measure.
+type Kind int
+
+// The ways to measure.
+const (
+	// Bench runs Go benchmarks.
+	Bench Kind = iota
+	// Demo runs the demonstration.
+	Demo
+	// Files looks at files of the repository.
+	Files
+)
+
+const perMicrosecond = 1e-3 // benchmarks tell nanoseconds
+
+func noop(metric string) Source {
+	return Source{Kind: Bench, Package: "./controllers/...", Benchmark: "BenchmarkNoopReconcile", Metric: metric}
+}
+
+// All returns every figure, in the order in which they are printed.
+func All() []Figure {
+	return []Figure{
+		{Name: "noop_reconcile_writes", Unit: "writes", Limit: 0, Source: noop("writes/op"), Scale: 1},
+		{Name: "noop_reconcile_reads", Unit: "reads", Limit: 0, Source: noop("reads/op"), Scale: 1},
+		{Name: "noop_reconcile_us", Unit: "us", Limit: 200, Source: noop("ns/op"), Scale: perMicrosecond},
+		{Name: "create_region_extra_writes", Unit: "writes", Limit: 2, Scale: 1, Source: Source{
+			Kind: Bench, Package: "./controllers/region", Benchmark: "BenchmarkCreate", Metric: "extra-writes/op",
+		}},
+		{Name: "create_tenant_extra_writes", Unit: "writes", Limit: 2, Scale: 1, Source: Source{
+			Kind: Bench, Package: "./controllers/tenant", Benchmark: "BenchmarkCreate", Metric: "extra-writes/op",
+		}},
+		{Name: "propagation_p99_ms", Unit: "ms", Limit: 1000, Below: true, Source: Source{Kind: Demo, Metric: "propagation_p99_ms"}, Scale: 1},
+		{Name: "demo_warm_s", Unit: "s", Limit: 60, Source: Source{Kind: Demo, Metric: "demo_warm_s"}, Scale: 1},
+		{Name: "crd_max_kb", Unit: "kB", Limit: 100, Below: true, Source: Source{Kind: Files, Metric: "crd_max_bytes"}, Scale: 1e-3},
+	}
+}
+
+// Select returns the figures with these comma-separated names, or all when it is empty.
+func Select(names string) ([]Figure, error) {
+	all := All()
+	if strings.TrimSpace(names) == "" {
+		return all, nil
+	}
+	var chosen []Figure
+	for name := range strings.SplitSeq(names, ",") {
+		name = strings.TrimSpace(name)
+		at := slices.IndexFunc(all, func(f Figure) bool { return f.Name == name })
+		if at < 0 {
+			var known []string
+			for _, f := range all {
+				known = append(known, f.Name)
+			}
+			return nil, fmt.Errorf("figure %q: unknown, choose from %s", name, strings.Join(known, ", "))
+		}
+		chosen = append(chosen, all[at])
+	}
+	return chosen, nil
+}
+
+// Goal renders the goal.
+func (f Figure) Goal() string {
+	limit := strconv.FormatFloat(f.Limit, 'f', -1, 64)
+	switch {
+	case f.Below:
+		return "< " + limit
+	case f.Limit == 0:
+		return "= 0"
+	default:
+		return "<= " + limit
+	}
+}
+
+// Meets reports whether a value, in the figure's unit, meets the goal.
+func (f Figure) Meets(value float64) bool {
+	return value < f.Limit || (!f.Below && value == f.Limit)
+}
+
+// Print writes the line of a figure: name, value, unit, goal, and ok or short.
+func (f Figure) Print(out io.Writer, value float64) error {
+	verdict := "short"
+	if f.Meets(value) {
+		verdict = "ok"
+	}
+	const precision = 4
+	number := strconv.FormatFloat(value, 'g', precision, 64)
+	if _, err := fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", f.Name, number, f.Unit, f.Goal(), verdict); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// ErrNoResult says that a benchmark did not report what a figure needs.
+var ErrNoResult = errors.New("no result")
+
+// Worst reads the output of `go test -bench` and returns the greatest value of a metric
+// over all benchmarks with this name. Sub-benchmarks count.
+func Worst(output io.Reader, benchmark, metric string) (float64, error) {
+	worst, found := 0.0, false
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || !isBenchmark(fields[0], benchmark) { //nolint:mnd // name, count, value, unit
+			continue
+		}
+		for i := 2; i+1 < len(fields); i += 2 {
+			if fields[i+1] != metric {
+				continue
+			}
+			value, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				return 0, fmt.Errorf("benchmark %q: %w", fields[0], err)
+			}
+			worst, found = max(worst, value), true
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return 0, fmt.Errorf("read benchmark output: %w", err)
+	}
+	if !found {
+		return 0, fmt.Errorf("%w: no %s reports %q", ErrNoResult, benchmark, metric)
+	}
+	return worst, nil
+}
+
+// isBenchmark reports whether a printed name, with sub-benchmark and processor count, is
+// of the benchmark.
+func isBenchmark(printed, name string) bool {
+	rest, ok := strings.CutPrefix(printed, name)
+	return ok && (rest == "" || rest[0] == '-' || rest[0] == '/')
+}
+
+// LargestFile returns the size in bytes of the largest YAML file of a folder.
+func LargestFile(folder string) (float64, error) {
+	names, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return 0, fmt.Errorf("list %q: %w", folder, err)
+	}
+	if len(names) == 0 {
+		return 0, fmt.Errorf("list %q: no YAML file: %w", folder, fs.ErrNotExist)
+	}
+	var largest int64
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			return 0, fmt.Errorf("size of %q: %w", name, err)
+		}
+		largest = max(largest, info.Size())
+	}
+	return float64(largest), nil
+}

@@ -1,0 +1,102 @@
+package figure_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bailiwick-dev/bailiwick/hack/demo/figure"
+)
+
+const output = `goos: linux
+pkg: github.com/bailiwick-dev/bailiwick/controllers/region
+BenchmarkNoopReconcile-2      	   10000	    110234 ns/op	         0 reads/op	         0 writes/op
+BenchmarkNoopReconcile/large-2	   10000	    150000 ns/op	         1.5 reads/op	         0 writes/op
+BenchmarkNoopReconcileSlowly-2	       1	 999999999 ns/op
+PASS
+`
+
+func TestWorstOfAllRunsCounts(t *testing.T) {
+	t.Parallel()
+	for metric, want := range map[string]float64{"ns/op": 150000, "reads/op": 1.5, "writes/op": 0} {
+		got, err := figure.Worst(strings.NewReader(output), "BenchmarkNoopReconcile", metric)
+		if err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", metric, got, err, want)
+		}
+	}
+}
+
+func TestMissingResultIsAnError(t *testing.T) {
+	t.Parallel()
+	cases := map[string][2]string{"benchmark": {"BenchmarkOther", "ns/op"}, "metric": {"BenchmarkNoopReconcile", "B/op"}}
+	for name, c := range cases {
+		if _, err := figure.Worst(strings.NewReader(output), c[0], c[1]); !errors.Is(err, figure.ErrNoResult) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := figure.Worst(strings.NewReader("BenchmarkX 1 many ns/op"), "BenchmarkX", "ns/op"); err == nil {
+		t.Error("a value that is no number was accepted")
+	}
+}
+
+func TestFiguresAreSelectedByName(t *testing.T) {
+	t.Parallel()
+	all, err := figure.Select("")
+	if err != nil || len(all) != 8 {
+		t.Fatalf("%d figures, %v", len(all), err)
+	}
+	two, err := figure.Select("crd_max_kb, demo_warm_s")
+	if err != nil || len(two) != 2 || two[0].Name != "crd_max_kb" || two[1].Name != "demo_warm_s" {
+		t.Errorf("got %v, %v", two, err)
+	}
+	if _, err := figure.Select("speed"); err == nil || !strings.Contains(err.Error(), "choose from noop_reconcile_writes") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLinesTellTheVerdict(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		figure figure.Figure
+		value  float64
+		want   string
+	}{
+		{figure.Figure{Name: "a", Unit: "writes"}, 0, "a\t0\twrites\t= 0\tok\n"},
+		{figure.Figure{Name: "a", Unit: "writes"}, 1, "a\t1\twrites\t= 0\tshort\n"},
+		{figure.Figure{Name: "b", Unit: "us", Limit: 200}, 200, "b\t200\tus\t<= 200\tok\n"},
+		{figure.Figure{Name: "b", Unit: "us", Limit: 200}, 200.5, "b\t200.5\tus\t<= 200\tshort\n"},
+		{figure.Figure{Name: "c", Unit: "ms", Limit: 1000, Below: true}, 1000, "c\t1000\tms\t< 1000\tshort\n"},
+		{figure.Figure{Name: "c", Unit: "ms", Limit: 1000, Below: true}, 12.3456, "c\t12.35\tms\t< 1000\tok\n"},
+	}
+	for _, c := range cases {
+		var out bytes.Buffer
+		if err := c.figure.Print(&out, c.value); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, out.String()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestLargestFileCounts(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	if _, err := figure.LargestFile(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	for name, size := range map[string]int{"a.yaml": 10, "b.yaml": 30, "c.txt": 99} {
+		if err := os.WriteFile(filepath.Join(folder, name), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := figure.LargestFile(folder); err != nil || got != 30 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
