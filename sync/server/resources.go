@@ -9,8 +9,8 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 )
 
-// pathMetadata is where the protected-resource metadata is found (RFC 9728 §3).
-const pathMetadata = "/.well-known/oauth-protected-resource"
+// PathMetadata is where the protected-resource metadata is found (RFC 9728 §3).
+const PathMetadata = "/.well-known/oauth-protected-resource"
 
 // protectedResource is the metadata of this server as an OAuth resource (RFC 9728 §2).
 type protectedResource struct {

@@ -27,7 +27,7 @@ func (s *Server) routes() http.Handler {
 		jmap.PathUpload + "{account}/": {name: "upload", handlers: map[string]http.HandlerFunc{http.MethodPost: s.serveUpload}},
 		jmap.PathDownload + "{account}/{blob}/{name...}": {name: "download", handlers: map[string]http.HandlerFunc{http.MethodGet: s.serveDownload}},
 		jmap.PathEventSource:                             {name: "eventsource", handlers: map[string]http.HandlerFunc{http.MethodGet: s.serveEvents}},
-		pathMetadata:                                     {name: "metadata", handlers: map[string]http.HandlerFunc{http.MethodGet: s.serveMetadata}},
+		PathMetadata:                                     {name: "metadata", handlers: map[string]http.HandlerFunc{http.MethodGet: s.serveMetadata}},
 		"/healthz":                                       {name: "health", handlers: map[string]http.HandlerFunc{http.MethodGet: s.serveHealth}},
 		"/readyz":                                        {name: "health", handlers: map[string]http.HandlerFunc{http.MethodGet: s.serveReadiness}},
 		"/":                                              {name: "other"},
