@@ -101,6 +101,21 @@ func (s *Set) ByIssuer(iss string) []Candidate {
 	return s.view.Load().byIssuer[iss]
 }
 
+// Issuers gives the names of all trusted issuers, without aliases, sorted.
+func (s *Set) Issuers() []string {
+	var names []string
+	for _, status := range s.view.Load().byTenant {
+		if status.Document == nil {
+			continue
+		}
+		for i := range status.Document.Issuers {
+			names = append(names, status.Document.Issuers[i].Issuer)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // ByTenant gives the enforced document of a tenant ("namespace/name"), or nil. It
 // must not be changed.
 func (s *Set) ByTenant(tenant string) *tenantdoc.Document {

@@ -66,6 +66,21 @@ func TestDocumentIsFoundByTenantIssuerAndAlias(t *testing.T) {
 	}
 }
 
+func TestIssuersAreListedOnce(t *testing.T) {
+	t.Parallel()
+	s := newSet()
+	shared := func(d *tenantdoc.Document) { d.Issuers[0].Issuer = "https://shared.example" }
+	s.Replace([]Input{
+		{Source: "a", Raw: encode(t, document("n/a", 1, shared))},
+		{Source: "b", Raw: encode(t, document("n/b", 1, shared))},
+		{Source: "c", Raw: encode(t, document("n/c", 1, nil))},
+		{Source: "d", Raw: []byte("{")},
+	})
+	if diff := cmp.Diff([]string{"https://login.example/n/c", "https://shared.example"}, s.Issuers()); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
 func TestBadDocumentLeavesTheLastGoodOneInForce(t *testing.T) {
 	t.Parallel()
 	good := encode(t, document("n/a", 1, nil))
