@@ -75,8 +75,10 @@ func (g *generator) photo() ([]letter, error) {
 	}
 	inline := part{
 		fields: []field{
-			{"Content-Type", "image/png"}, {"Content-ID", "<chart@bailiwick.example>"},
-			{"Content-Disposition", "inline"}, {"Content-Transfer-Encoding", "base64"},
+			{"Content-Type", "image/png"},
+			{"Content-ID", "<chart@bailiwick.example>"},
+			{"Content-Disposition", "inline"},
+			{"Content-Transfer-Encoding", "base64"},
 		},
 		body: base64Lines(image),
 	}

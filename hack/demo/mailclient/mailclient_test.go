@@ -77,13 +77,20 @@ func (s *server) api(w http.ResponseWriter, r *http.Request) {
 	if method == s.broken {
 		name, answer = "error", map[string]any{"type": "serverFail"}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"methodResponses": []any{[]any{name, answer, "0"}}, "sessionState": "0"})
+	raw, err := json.Marshal(answer)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintf(w, `{"methodResponses":[[%q,%s,"0"]],"sessionState":"0"}`, name, raw)
 }
 
 func (s *server) answer(method string, raw json.RawMessage) map[string]any {
 	var args struct {
-		Emails map[string]struct{ BlobID string }
-		IDs    []string
+		Emails map[string]struct {
+			BlobID string `json:"blobId"`
+		} `json:"emails"`
+		IDs []string `json:"ids"`
 	}
 	_ = json.Unmarshal(raw, &args)
 	answer := map[string]any{"accountId": "a"}
