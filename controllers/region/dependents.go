@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	kindSecret      = "Secret"
-	kindConfigMap   = "ConfigMap"
-	kindService     = "Service"
-	kindClaim       = "PersistentVolumeClaim"
+	kindSecret    = "Secret"
+	kindConfigMap = "ConfigMap"
+	kindService   = "Service"
+	kindClaim     = "PersistentVolumeClaim"
 )
 
 // judges answer the question of one condition each, in the order in which a person

@@ -100,7 +100,6 @@ func deletionPolicy(r *v1alpha1.MailboxRegion) v1alpha1.DeletionPolicy {
 // region.
 func buildClaimTemplate(r *v1alpha1.MailboxRegion, size resource.Quantity) corev1.PersistentVolumeClaim {
 	claim := corev1.PersistentVolumeClaim{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		ObjectMeta: metav1.ObjectMeta{Name: dataVolume, Labels: labelsOf(r)},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
