@@ -134,7 +134,7 @@ func (b *Balancer) clusterSockets(service *corev1.Service) []socket {
 func (b *Balancer) forwardClusterIP(ctx context.Context, key string, service *corev1.Service) {
 	for _, at := range b.clusterSockets(service) {
 		if err := b.ensure(ctx, key, at, false); err != nil {
-			b.log.Warn("a cluster IP cannot be listened on", "service", key, "error", err)
+			b.log.Debug("a cluster IP cannot be listened on", "service", key, "error", err)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (c *container) awaitStartup(ctx context.Context, spec *corev1.Container) bo
 		return ctx.Err() == nil
 	}
 	passed := false
-	c.target().Run(ctx, spec.StartupProbe, func(outcome probe.Outcome, _ bool, err error) bool {
+	c.target().Run(ctx, spec.StartupProbe, true, func(outcome probe.Outcome, _ bool, err error) bool {
 		c.unhealthy("Startup", err)
 		passed = outcome == probe.Passed
 		if outcome == probe.Failed {
@@ -92,7 +92,7 @@ func (c *container) awaitStartup(ctx context.Context, spec *corev1.Container) bo
 }
 
 func (c *container) readiness(ctx context.Context, proc *process.Process, p *corev1.Probe) {
-	c.target().Run(ctx, p, func(outcome probe.Outcome, changed bool, err error) bool {
+	c.target().Run(ctx, p, true, func(outcome probe.Outcome, changed bool, err error) bool {
 		c.unhealthy("Readiness", err)
 		if changed {
 			c.set(func() { c.ready = outcome == probe.Passed && c.process == proc })
@@ -102,7 +102,7 @@ func (c *container) readiness(ctx context.Context, proc *process.Process, p *cor
 }
 
 func (c *container) liveness(ctx context.Context, p *corev1.Probe) {
-	c.target().Run(ctx, p, func(outcome probe.Outcome, _ bool, err error) bool {
+	c.target().Run(ctx, p, false, func(outcome probe.Outcome, _ bool, err error) bool {
 		c.unhealthy("Liveness", err)
 		if outcome == probe.Failed {
 			c.askRestart("failed liveness probe", c.probeGrace(p))
