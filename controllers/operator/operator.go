@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -29,8 +32,10 @@ import (
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
 	"github.com/bailiwick-dev/bailiwick/controllers/region"
+	"github.com/bailiwick-dev/bailiwick/controllers/tenant"
 )
 
+// +kubebuilder:rbac:groups="",namespace=system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=create;get;patch;update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -51,6 +56,10 @@ type Options struct {
 	Image string
 	// LeaderElection lets one of several replicas work at a time.
 	LeaderElection bool
+	// DeniedRanges are the cluster's own address ranges (pods, services, nodes).
+	// Nothing that a user names is fetched from there. The address of the API server
+	// is added to them.
+	DeniedRanges []netip.Prefix
 	// MetricsAddress and HealthAddress are listened on; "0" is off.
 	MetricsAddress, HealthAddress string
 	// Log takes the log.
@@ -114,7 +123,23 @@ func addControllers(mgr manager.Manager, o Options) error {
 	return errors.Join(
 		cloud.Add(mgr, cloud.Options{Namespace: o.Namespace}),
 		region.Add(mgr, region.Options{Namespace: o.Namespace, Image: o.Image}),
+		tenant.Add(mgr, tenant.Options{DeniedRanges: deniedRanges(o)}),
 	)
+}
+
+// deniedRanges are those of the options and the API server, when it is named by its
+// address, as it is within a cluster.
+func deniedRanges(o Options) []netip.Prefix {
+	denied := slices.Clone(o.DeniedRanges)
+	server, err := url.Parse(o.Config.Host)
+	if err != nil {
+		return denied
+	}
+	address, err := netip.ParseAddr(server.Hostname())
+	if err != nil {
+		return denied
+	}
+	return append(denied, netip.PrefixFrom(address, address.BitLen()))
 }
 
 // NewScheme gives the kinds that the operator knows.

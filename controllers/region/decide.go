@@ -118,7 +118,7 @@ func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 		list = append(list, buildBundle(r, f.Authority.Bundle()))
 	}
 	list = append(list,
-		buildService(r), buildHeadlessService(r), buildDisruptionBudget(r), buildDenyPolicy(r), buildAllowPolicy(r, s.Namespace))
+		buildService(r), buildHeadlessService(r), buildDisruptionBudget(r), buildDenyPolicy(r), buildAllowPolicy(r, s.Namespace, issuerPorts(f)))
 	if f.Claim != nil && requested(f.Claim.Spec.Resources.Requests).Cmp(r.Spec.Storage.Embedded.Size) < 0 {
 		list = append(list, buildClaim(r))
 	}
@@ -126,6 +126,14 @@ func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 		return list
 	}
 	return append(list, buildStatefulSet(r, f.Cloud, s.Image, templateSize(f)))
+}
+
+func issuerPorts(f *Facts) []int32 {
+	var ports []int32
+	for i := range f.Tenants {
+		ports = append(ports, f.Tenants[i].IssuerPorts...)
+	}
+	return ports
 }
 
 // starts tells whether there is, or will be, a StatefulSet. A server without a

@@ -62,6 +62,8 @@ type TenantFacts struct {
 	// and 0 while there is none.
 	UID        string
 	Generation int64
+	// IssuerPorts are the ports on which the tenant's issuers publish their keys.
+	IssuerPorts []int32
 }
 
 // ReplicaFacts is what the one replica of an embedded store reports.

@@ -1,6 +1,8 @@
 package region
 
 import (
+	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -61,8 +63,6 @@ func newReportMemo() *reportMemo {
 	return &reportMemo{memo[decodedReport]{decode: decodeReport}}
 }
 
-func (m *reportMemo) read(object *corev1.ConfigMap) decodedReport { return m.value(object) }
-
 // decodeReport gives nothing while the replica has not written yet.
 func decodeReport(object *corev1.ConfigMap) decodedReport {
 	raw := object.Data[tenantdoc.ReportKey]
@@ -102,27 +102,44 @@ func (f *ReplicaFacts) merge(d decodedReport) {
 	}
 }
 
-// documentMemo reads which tenant, at which generation, a document renders.
+// documentMemo reads what matters to the region of a tenant's document.
 type documentMemo struct{ memo[rendered] }
 
+// rendered is which tenant, at which generation, a document renders, and on which
+// ports its issuers publish their keys.
 type rendered struct {
 	uid        string
 	generation int64
+	ports      []int32
 }
 
 func newDocumentMemo() *documentMemo {
-	return &documentMemo{memo[rendered]{decode: func(object *corev1.ConfigMap) rendered {
-		document, err := tenantdoc.Decode([]byte(object.Data[tenantdoc.DocumentKey]))
-		if err != nil {
-			return rendered{}
-		}
-		return rendered{document.UID, document.Generation}
-	}}}
+	return &documentMemo{memo[rendered]{decode: decodeDocument}}
 }
 
-func (m *documentMemo) read(object *corev1.ConfigMap) (uid string, generation int64) {
-	r := m.value(object)
-	return r.uid, r.generation
+func decodeDocument(object *corev1.ConfigMap) rendered {
+	document, err := tenantdoc.Decode([]byte(object.Data[tenantdoc.DocumentKey]))
+	if err != nil {
+		return rendered{}
+	}
+	r := rendered{uid: document.UID, generation: document.Generation}
+	for i := range document.Issuers {
+		r.ports = append(r.ports, portOf(document.Issuers[i].JWKSURI))
+	}
+	return r
+}
+
+// portOf is the port of an https URL.
+func portOf(raw string) int32 {
+	u, err := url.Parse(raw)
+	if err != nil || u.Port() == "" {
+		return portService
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil {
+		return portService
+	}
+	return int32(port)
 }
 
 // clock remembers when something was done last for an object.

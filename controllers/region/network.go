@@ -2,6 +2,7 @@ package region
 
 import (
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -74,9 +75,10 @@ func buildDenyPolicy(r *v1alpha1.MailboxRegion) *networkingv1.NetworkPolicy {
 
 // buildAllowPolicy allows what the sync server needs: clients from anywhere,
 // scrapes from the operator's namespace and those marked for monitoring, name
-// resolution, the API server, and the issuers' documents over https. Link-local
-// addresses, where clouds keep their metadata services, are never reached.
-func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string) *networkingv1.NetworkPolicy {
+// resolution, the API server, and the keys of the issuers on their ports.
+// Link-local addresses, where clouds keep their metadata services, are never
+// reached.
+func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issuerPorts []int32) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),
 		Spec: networkingv1.NetworkPolicySpec{
@@ -94,13 +96,20 @@ func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string) *netw
 					Ports: append(tcp(portDNS), port(corev1.ProtocolUDP, portDNS)),
 					To:    []networkingv1.NetworkPolicyPeer{namespacePeer(corev1.LabelMetadataName, metav1.NamespaceSystem)},
 				},
-				{Ports: tcp(portService, portAPIServer), To: []networkingv1.NetworkPolicyPeer{
+				{Ports: tcp(outwardPorts(issuerPorts)...), To: []networkingv1.NetworkPolicyPeer{
 					{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: []string{"169.254.0.0/16"}}},
 					{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: []string{"fe80::/10"}}},
 				}},
 			},
 		},
 	}
+}
+
+// outwardPorts are those of the API server and of the issuers, sorted, each once.
+func outwardPorts(issuerPorts []int32) []int32 {
+	ports := append([]int32{portService, portAPIServer}, issuerPorts...)
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 func namespacePeer(label, value string) networkingv1.NetworkPolicyPeer {

@@ -136,7 +136,7 @@ func (c *Controller) observeReports(ctx context.Context, f *Facts) error {
 		}
 		f.Found = append(f.Found, report)
 		f.Shards++
-		f.Replica.merge(c.reports.read(report))
+		f.Replica.merge(c.reports.value(report))
 	}
 }
 
@@ -156,7 +156,8 @@ func (c *Controller) observeTenants(ctx context.Context, f *Facts) error {
 			return err
 		}
 		if found {
-			tenant.UID, tenant.Generation = c.documents.read(document)
+			d := c.documents.value(document)
+			tenant.UID, tenant.Generation, tenant.IssuerPorts = d.uid, d.generation, d.ports
 		}
 		f.Tenants = append(f.Tenants, tenant)
 	}
