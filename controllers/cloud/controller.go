@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -23,6 +24,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/authority"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/pace"
 )
 
@@ -129,4 +131,19 @@ func (c *Controller) cloudOfSecret(_ context.Context, secret client.Object) []re
 
 func request(cloud string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: cloud}}}
+}
+
+// Conditions gives the conditions of all clouds to the metric that counts them.
+func Conditions() conditions.Source {
+	return conditions.Source{Kind: "SovereignCloud", List: func(ctx context.Context, r client.Reader) ([][]metav1.Condition, error) {
+		list := &v1alpha1.SovereignCloudList{}
+		if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("list clouds: %w", err)
+		}
+		all := make([][]metav1.Condition, 0, len(list.Items))
+		for i := range list.Items {
+			all = append(all, list.Items[i].Status.Conditions)
+		}
+		return all, nil
+	}}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/issuers"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/pace"
 )
 
@@ -65,17 +66,7 @@ type Controller struct {
 
 // Add registers the controller and its prober with a manager.
 func Add(mgr manager.Manager, o Options) error {
-	o.Issuers.DeniedRanges = o.DeniedRanges
-	c := &Controller{
-		cache:   mgr.GetClient(),
-		writer:  apply.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("tenant"), "tenant"),
-		prober:  issuers.New(o.Issuers),
-		now:     o.Now,
-		bundles: bundles{live: mgr.GetAPIReader()},
-	}
-	if c.now == nil {
-		c.now = time.Now
-	}
+	c := newController(mgr, o)
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -99,6 +90,21 @@ func Add(mgr manager.Manager, o Options) error {
 		return fmt.Errorf("add controller tenant: %w", err)
 	}
 	return nil
+}
+
+func newController(mgr manager.Manager, o Options) *Controller {
+	o.Issuers.DeniedRanges = o.DeniedRanges
+	c := &Controller{
+		cache:   mgr.GetClient(),
+		writer:  apply.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("tenant"), "tenant"),
+		prober:  issuers.New(o.Issuers),
+		now:     o.Now,
+		bundles: bundles{live: mgr.GetAPIReader()},
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
 }
 
 // Reconcile brings one tenant to what it declares.
@@ -132,4 +138,19 @@ func (c *Controller) forget(key client.ObjectKey) {
 
 func requestFor(obj metav1.Object) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: obj.GetName()}}
+}
+
+// Conditions gives the conditions of all tenants to the metric that counts them.
+func Conditions() conditions.Source {
+	return conditions.Source{Kind: "Tenant", List: func(ctx context.Context, r client.Reader) ([][]metav1.Condition, error) {
+		list := &v1alpha1.TenantList{}
+		if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("list tenants: %w", err)
+		}
+		all := make([][]metav1.Condition, 0, len(list.Items))
+		for i := range list.Items {
+			all = append(all, list.Items[i].Status.Conditions)
+		}
+		return all, nil
+	}}
 }

@@ -274,7 +274,9 @@ func (p *Prober) store(key string, provider *egress.Provider, err error) []types
 	for owner := range t.owners {
 		owners = append(owners, owner)
 	}
-	slices.SortFunc(owners, func(a, b types.NamespacedName) int { return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name}) })
+	slices.SortFunc(owners, func(a, b types.NamespacedName) int {
+		return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name})
+	})
 	return owners
 }
 
