@@ -1,0 +1,155 @@
+package mail
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
+)
+
+// commitSize is about how many octets go into one commit of a method that changes many objects.
+const commitSize = 1 << 20
+
+// edit is a change of an account in the making. It keeps the mailboxes that it touches in memory until flush.
+type edit struct {
+	ctx     context.Context //nolint:containedctx // an edit lives as long as the call that it serves
+	service *Service
+	tx      *store.Tx
+	account string
+	tenant  string
+	keys    keys
+	boxes   map[string]*mailbox
+	// stored are the mailboxes as they were read, to tell what changed.
+	stored map[string]mailbox
+}
+
+func newEdit(ctx context.Context, s *Service, tx *store.Tx, account, tenant string) *edit {
+	return &edit{
+		ctx: ctx, service: s, tx: tx, account: account, tenant: tenant, keys: keys(account),
+		boxes: map[string]*mailbox{}, stored: map[string]mailbox{},
+	}
+}
+
+// setter applies the objects of a method that changes state, each on its own, in commits of bounded size.
+type setter struct {
+	service   *Service
+	account   string
+	kind      string
+	ifInState *string
+	// oldState and newState are filled in by run.
+	oldState, newState string
+}
+
+// run applies the operations in order. An operation that fails on its own reports that itself; an error ends the
+// method. Operations of commits that went through stay.
+func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
+	tenant, err := w.service.tenantOf(ctx, w.account)
+	if err != nil {
+		return err
+	}
+	for first := true; first || len(ops) > 0; first = false {
+		err := w.service.journal.Update(ctx, w.account, func(tx *store.Tx) error {
+			if first {
+				if err := w.begin(ctx, tx); err != nil {
+					return err
+				}
+			}
+			e := newEdit(ctx, w.service, tx, w.account, tenant)
+			for len(ops) > 0 && tx.Size() < commitSize {
+				if err := ops[0](e); err != nil {
+					return err
+				}
+				ops = ops[1:]
+			}
+			return e.flush()
+		})
+		if err != nil {
+			return unavailable(err)
+		}
+	}
+	return w.service.view(ctx, w.account, func(r store.Reader) (err error) {
+		w.newState, err = store.State(ctx, r, w.account, w.kind)
+		return err
+	})
+}
+
+func (w *setter) begin(ctx context.Context, tx *store.Tx) (err error) {
+	if w.oldState, err = store.State(ctx, tx, w.account, w.kind); err != nil {
+		return err
+	}
+	if w.ifInState != nil && *w.ifInState != w.oldState {
+		return &jmap.MethodError{Type: jmap.ErrorStateMismatch, Description: fmt.Sprintf("the state is %q", w.oldState)}
+	}
+	return nil
+}
+
+// unavailable tells a client to try again when another process has the account.
+func unavailable(err error) error {
+	if errors.Is(err, store.ErrLeased) || errors.Is(err, store.ErrConflict) {
+		return &jmap.MethodError{Type: jmap.ErrorServerUnavailable, Description: "the account is being written elsewhere: try again"}
+	}
+	return err
+}
+
+// get returns the value of a key, or nil when there is none.
+func (e *edit) get(key []byte) ([]byte, error) {
+	value, err := e.tx.Get(e.ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return value, err
+}
+
+func (e *edit) setJSON(key []byte, record any) error {
+	value, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encode record %q: %w", key, err)
+	}
+	e.tx.Set(key, value)
+	return nil
+}
+
+// mailbox returns a mailbox of the account to be read and changed, or nil when it does not exist.
+func (e *edit) mailbox(id string) (*mailbox, error) {
+	if box, ok := e.boxes[id]; ok {
+		return box, nil
+	}
+	box := &mailbox{ID: id}
+	exists, err := readJSON(e.ctx, e.tx, e.keys.mailbox(id), box)
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		box = nil
+	} else {
+		e.stored[id] = *box
+	}
+	e.boxes[id] = box
+	return box, nil
+}
+
+// flush writes the mailboxes that changed.
+func (e *edit) flush() error {
+	for _, id := range slices.Sorted(maps.Keys(e.boxes)) {
+		box := e.boxes[id]
+		old, known := e.stored[id]
+		if box == nil || (known && box.equal(&old)) {
+			continue
+		}
+		if err := e.setJSON(e.keys.mailbox(id), box); err != nil {
+			return err
+		}
+		change := store.Change{Type: typeMailbox, ID: id, Kind: store.Created}
+		if known {
+			change.Kind, change.Minor = store.Updated, box.equalButCounts(&old)
+		}
+		e.tx.Changed(change)
+		e.stored[id] = *box
+	}
+	return nil
+}

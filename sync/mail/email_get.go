@@ -1,0 +1,125 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
+)
+
+// emailGetArguments are the arguments of Email/get.
+type emailGetArguments struct {
+	jmap.GetArguments
+	bodyArguments
+}
+
+// emailGet answers Email/get (RFC 8621 section 4.2).
+func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetArguments) (*jmap.GetResponse[map[string]any], error) {
+	sel, err := newSelection(args.Properties, defaultEmail, args.bodyArguments)
+	if err != nil {
+		return nil, err
+	}
+	if args.IDs == nil {
+		return nil, allTooMany("Email")
+	}
+	tenant, err := s.tenantOf(ctx, args.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	out := &jmap.GetResponse[map[string]any]{AccountID: args.AccountID}
+	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
+		if out.State, err = store.State(ctx, r, args.AccountID, typeEmail); err != nil {
+			return err
+		}
+		var ids []string
+		ids, out.NotFound = resolveIDs(call, args.IDs)
+		for _, id := range ids {
+			m := &email{ID: id}
+			exists, err := readJSON(ctx, r, keys(args.AccountID).email(id), m)
+			if err != nil {
+				return err
+			}
+			if !exists {
+				out.NotFound = append(out.NotFound, id)
+				continue
+			}
+			object, err := s.emailObject(ctx, r, args.AccountID, tenant, m, sel)
+			if err != nil {
+				return err
+			}
+			out.List = append(out.List, object)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// emailObject returns an Email with the properties that are asked for.
+func (s *Service) emailObject(ctx context.Context, r store.Reader, account, tenant string, m *email, sel *selection) (map[string]any, error) {
+	src, err := s.storedSource(ctx, r, account, tenant, m, sel)
+	if err != nil {
+		return nil, err
+	}
+	object, err := m.object(src, sel)
+	return object, errors.Join(err, src.Close())
+}
+
+func (m *email) object(src *source, sel *selection) (map[string]any, error) {
+	out := map[string]any{"id": m.ID}
+	for _, name := range sel.properties {
+		value, err := m.property(name, src, sel)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = value
+	}
+	return out, src.addHeaders(out, sel)
+}
+
+// addHeaders adds the header properties that are asked for.
+func (s *source) addHeaders(out map[string]any, sel *selection) error {
+	if len(sel.headers) == 0 {
+		return nil
+	}
+	fields, err := s.header()
+	for name, h := range sel.headers {
+		out[name] = h.Of(fields)
+	}
+	return err
+}
+
+func (m *email) property(name string, src *source, sel *selection) (any, error) {
+	switch name {
+	case "id":
+		return m.ID, nil
+	case "blobId":
+		return src.ref.String(), nil
+	case "threadId":
+		return m.Thread, nil
+	case "mailboxIds":
+		return set(m.Mailboxes), nil
+	case "keywords":
+		return set(m.Keywords), nil
+	case "size":
+		return m.Size, nil
+	case "receivedAt":
+		return utcDate(m.Received), nil
+	case "hasAttachment":
+		return m.Attachment, nil
+	}
+	if slices.Contains(rowProperties, name) {
+		return src.rowProperty(name)
+	}
+	return src.property(name, sel)
+}
+
+// emailChanges answers Email/changes (RFC 8621 section 4.3).
+func (s *Service) emailChanges(ctx context.Context, _ *jmap.Call, args *jmap.ChangesArguments) (*jmap.ChangesResponse, error) {
+	c, err := s.changes(ctx, typeEmail, args)
+	if err != nil {
+		return nil, err
+	}
+	return new(changesResponse(args.AccountID, c)), nil
+}

@@ -1,0 +1,151 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+)
+
+// emailImportArguments are the arguments of Email/import.
+type emailImportArguments struct {
+	AccountID string                     `json:"accountId"`
+	IfInState *string                    `json:"ifInState"`
+	Emails    map[string]json.RawMessage `json:"emails"`
+}
+
+// Validate checks the account and the number of emails.
+func (a *emailImportArguments) Validate(call *jmap.Call) error {
+	set := jmap.SetArguments{AccountID: a.AccountID, Create: a.Emails}
+	if err := set.Validate(call); err != nil {
+		return err
+	}
+	if a.Emails == nil {
+		return jmap.InvalidArguments("emails: missing")
+	}
+	return nil
+}
+
+// emailImportResponse is the response of Email/import.
+type emailImportResponse struct {
+	AccountID  string                    `json:"accountId"`
+	OldState   string                    `json:"oldState"`
+	NewState   string                    `json:"newState"`
+	Created    map[string]any            `json:"created"`
+	NotCreated map[string]*jmap.SetError `json:"notCreated"`
+}
+
+// emailToImport is an EmailImport (RFC 8621 section 4.8).
+type emailToImport struct {
+	BlobID     string          `json:"blobId"`
+	MailboxIDs map[string]bool `json:"mailboxIds"`
+	Keywords   map[string]bool `json:"keywords"`
+	ReceivedAt *string         `json:"receivedAt"`
+}
+
+// incoming is a message that is about to become an email. Its mailboxes and keywords are checked.
+type incoming struct {
+	// blob is the hash of the message when it is kept already.
+	blob      string
+	data      []byte
+	mailboxes []string
+	keywords  []string
+	// received is when it came, in milliseconds since 1970; zero leaves it to the message, or else to the clock.
+	received int64
+}
+
+// emailImport answers Email/import (RFC 8621 section 4.8). A message may be imported more than once.
+func (s *Service) emailImport(ctx context.Context, call *jmap.Call, args *emailImportArguments) (*emailImportResponse, error) {
+	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
+	out := newOutcome(args.AccountID)
+	var ops []func(*edit) error
+	for _, creation := range slices.Sorted(maps.Keys(args.Emails)) {
+		ops = append(ops, func(e *edit) error {
+			created, err := e.importOne(call, args.Emails[creation])
+			if err != nil {
+				return out.notCreated(creation, err)
+			}
+			call.CreatedIDs[creation] = created.ID
+			return out.created(creation, created.summary())
+		})
+	}
+	if err := w.run(ctx, ops); err != nil {
+		return nil, err
+	}
+	return &emailImportResponse{
+		AccountID: args.AccountID, OldState: w.oldState, NewState: w.newState,
+		Created: out.set.Created, NotCreated: out.set.NotCreated,
+	}, nil
+}
+
+// importOne makes an email of a blob, or returns a SetError.
+func (e *edit) importOne(call *jmap.Call, raw json.RawMessage) (*email, error) {
+	var want emailToImport
+	if refused := jmap.DecodeObject(raw, &want); refused != nil {
+		return nil, refused
+	}
+	in := &incoming{}
+	var err error
+	if in.mailboxes, err = e.checkMailboxIDs(call, want.MailboxIDs); err != nil {
+		return nil, err
+	}
+	keywords, refused := limitedKeywords(want.Keywords)
+	if refused != nil {
+		return nil, refused
+	}
+	in.keywords = keywords
+	if want.ReceivedAt != nil {
+		if in.received, err = parseUTC(*want.ReceivedAt); err != nil {
+			return nil, jmap.InvalidProperties("receivedAt: not a UTCDate such as 2026-11-23T18:25:00Z", "receivedAt")
+		}
+	}
+	ref, data, err := e.service.readBlob(e.ctx, e.account, want.BlobID)
+	if errors.Is(err, jmap.ErrBlobNotFound) {
+		return nil, jmap.InvalidProperties(fmt.Sprintf("blobId: there is no blob %q", want.BlobID), "blobId")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if in.data = data; len(ref.sections) == 0 {
+		in.blob = ref.hash
+	}
+	return e.addMessage(in)
+}
+
+// addMessage makes an email of a message, or returns a SetError. Any content becomes an email as it is, but for
+// none at all and too much of it.
+func (e *edit) addMessage(in *incoming) (*email, error) {
+	switch {
+	case len(in.data) == 0:
+		return nil, &jmap.SetError{Type: "invalidEmail", Description: "the message has no octets"}
+	case len(in.data) > maxSizeMessage:
+		return nil, &jmap.SetError{Type: jmap.SetErrorTooLarge, Description: fmt.Sprintf("the message has %d octets, the limit is %d", len(in.data), int64(maxSizeMessage))}
+	}
+	if in.blob == "" {
+		info, err := e.service.blobs.Put(e.ctx, e.tenant, bytes.NewReader(in.data))
+		if err != nil {
+			return nil, err
+		}
+		in.blob = info.Hash
+	}
+	content, err := render(in.data)
+	if err != nil {
+		return nil, err
+	}
+	m := &email{
+		Blob: in.blob, Size: int64(len(in.data)), Attachment: content.attachment,
+		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received,
+	}
+	if m.Received == 0 {
+		m.Received = content.received
+	}
+	if m.Received == 0 {
+		m.Received = e.service.opts.Now().UnixMilli()
+	}
+	return m, e.createEmail(m, content)
+}

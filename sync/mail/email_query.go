@@ -1,0 +1,251 @@
+package mail
+
+import (
+	"context"
+	"slices"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
+)
+
+// emailQueryArguments are the arguments of Email/query.
+type emailQueryArguments struct {
+	jmap.QueryArguments
+
+	CollapseThreads bool `json:"collapseThreads"`
+}
+
+// emailQueryChangesArguments are the arguments of Email/queryChanges.
+type emailQueryChangesArguments struct {
+	jmap.QueryChangesArguments
+
+	CollapseThreads bool `json:"collapseThreads"`
+}
+
+// emailLister finds the results of an email query.
+type emailLister struct {
+	*finder
+
+	filter   *jmap.Filter[emailCondition]
+	sort     []jmap.Comparator
+	collapse bool
+}
+
+func (s *Service) newEmailLister(ctx context.Context, account string, filter []byte, sort []jmap.Comparator, collapse bool) (*emailLister, error) {
+	if err := checkSort(sort); err != nil {
+		return nil, err
+	}
+	parsed, err := parseEmailFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	tenant, err := s.tenantOf(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}}
+	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse}, nil
+}
+
+// emailQuery answers Email/query (RFC 8621 section 4.4).
+func (s *Service) emailQuery(ctx context.Context, _ *jmap.Call, args *emailQueryArguments) (*jmap.QueryResponse, error) {
+	l, err := s.newEmailLister(ctx, args.AccountID, args.Filter, args.Sort, args.CollapseThreads)
+	if err != nil {
+		return nil, err
+	}
+	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: true}
+	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
+		l.reader = r
+		if out.QueryState, err = store.State(ctx, r, args.AccountID, typeEmail); err != nil {
+			return err
+		}
+		enough, total, err := l.enough(&args.QueryArguments)
+		if err != nil {
+			return err
+		}
+		ids, err := l.list(enough)
+		if err != nil {
+			return err
+		}
+		if err := window(ids, &args.QueryArguments, out); err != nil {
+			return err
+		}
+		if out.Total != nil && total != nil {
+			out.Total = total
+		}
+		return nil
+	})
+	return out, err
+}
+
+// enough says how many results suffice to answer a call, 0 for all, and the total when it is known without
+// looking at them.
+func (l *emailLister) enough(args *jmap.QueryArguments) (n int64, total *int64, err error) {
+	if _, ok := byArrival(l.sort); !ok || args.Anchor != nil || args.Position < 0 {
+		return 0, nil, nil
+	}
+	if args.CalculateTotal {
+		if total, err = l.counted(); total == nil {
+			return 0, nil, err
+		}
+	}
+	limit := int64(maxQueryLimit)
+	if args.Limit != nil {
+		limit = min(limit, *args.Limit)
+	}
+	return max(1, args.Position+limit), total, nil
+}
+
+// counted returns the total from the counts of the mailbox, when the filter is that alone.
+func (l *emailLister) counted() (*int64, error) {
+	if l.filter == nil || l.filter.Condition == nil || l.filter.Condition.InMailbox == nil || !l.filter.Condition.only() {
+		return nil, nil //nolint:nilnil // the total is not known
+	}
+	box := &mailbox{}
+	if _, err := readJSON(l.ctx, l.reader, keys(l.account).mailbox(*l.filter.Condition.InMailbox), box); err != nil {
+		return nil, err
+	}
+	if l.collapse {
+		return &box.TotalThreads, nil
+	}
+	return &box.TotalEmails, nil
+}
+
+// list returns the ids of the emails that match, in order: the first so many, or all when enough is 0.
+func (l *emailLister) list(enough int64) ([]string, error) {
+	index := keys(l.account).all()
+	if id, ok := mailboxOf(l.filter); ok {
+		index = keys(l.account).box(id)
+	}
+	ascending, indexed := byArrival(l.sort)
+	var found []*candidate
+	seen := map[string]bool{}
+	for p, err := range l.reader.Scan(l.ctx, index.Range(), store.ScanOptions{Reverse: indexed && ascending}) {
+		if err != nil {
+			return nil, err
+		}
+		c := &candidate{thread: string(p.Value), finder: l.finder}
+		if c.received, c.id, err = cutPlace(p.Key, index); err != nil {
+			return nil, err
+		}
+		if (indexed && l.collapse && seen[c.thread]) || !l.admits(c) {
+			continue
+		}
+		seen[c.thread], c.body = true, nil
+		if found = append(found, c); indexed && int64(len(found)) == enough {
+			break
+		}
+	}
+	if !indexed {
+		order(found, l.sort)
+		found = l.collapsed(found)
+	}
+	ids := make([]string, len(found))
+	for i, c := range found {
+		ids[i] = c.id
+	}
+	return ids, l.err
+}
+
+// admits says whether a candidate matches. A condition that the index answers for is not looked at again.
+func (l *emailLister) admits(c *candidate) bool {
+	if l.filter != nil && l.filter.Condition != nil && l.filter.Condition.InMailbox != nil && l.filter.Condition.only() {
+		return true
+	}
+	return l.filter.Match(c.matches)
+}
+
+// collapsed keeps the first email of each thread (RFC 8621 section 4.4.3).
+func (l *emailLister) collapsed(list []*candidate) []*candidate {
+	if !l.collapse {
+		return list
+	}
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(c *candidate) bool {
+		twice := seen[c.thread]
+		seen[c.thread] = true
+		return twice
+	})
+}
+
+// emailQueryChanges answers Email/queryChanges (RFC 8621 section 4.5) from the change log: an email can only have
+// come, gone or moved in the results when it changed, or when the results depend on threads and its thread changed.
+func (s *Service) emailQueryChanges(ctx context.Context, _ *jmap.Call, args *emailQueryChangesArguments) (*jmap.QueryChangesResponse, error) {
+	l, err := s.newEmailLister(ctx, args.AccountID, args.Filter, args.Sort, args.CollapseThreads)
+	if err != nil {
+		return nil, err
+	}
+	out := &jmap.QueryChangesResponse{AccountID: args.AccountID, OldQueryState: args.SinceQueryState}
+	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
+		l.reader = r
+		c, err := store.ChangesSince(ctx, r, args.AccountID, typeEmail, args.SinceQueryState, 0)
+		if err != nil {
+			return cannotCalculate(err)
+		}
+		out.NewQueryState = c.New
+		changed, err := l.changed(&c)
+		if err != nil {
+			return err
+		}
+		var results []string
+		if len(changed) > 0 || args.CalculateTotal {
+			if results, err = l.list(0); err != nil {
+				return err
+			}
+		}
+		if err := queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out); err != nil {
+			return err
+		}
+		l.upTo(results, args.UpToID, out)
+		return nil
+	})
+	return out, err
+}
+
+// changed returns the emails whose place in the results may have changed.
+func (l *emailLister) changed(c *store.Changes) (map[string]bool, error) {
+	changed := map[string]bool{}
+	for _, id := range slices.Concat(c.Created, c.Updated, c.Destroyed) {
+		changed[id] = true
+	}
+	if !l.aboutThreads() {
+		return changed, nil
+	}
+	threads, err := store.ChangesSince(l.ctx, l.reader, l.account, typeThread, c.Old, 0)
+	if err != nil {
+		return nil, cannotCalculate(err)
+	}
+	touched := slices.Concat(threads.Created, threads.Updated)
+	for _, id := range slices.Concat(c.Created, c.Updated) {
+		m := (&candidate{id: id, finder: l.finder}).meta()
+		touched = append(touched, m.Thread)
+	}
+	for _, thread := range touched {
+		for _, m := range (&candidate{thread: thread, finder: l.finder}).members() {
+			changed[m.id] = true
+		}
+	}
+	return changed, l.err
+}
+
+// aboutThreads says whether the place of an email depends on others of its thread.
+func (l *emailLister) aboutThreads() bool {
+	depends := l.collapse || slices.ContainsFunc(l.sort, func(c jmap.Comparator) bool {
+		return c.Property == "allInThreadHaveKeyword" || c.Property == "someInThreadHaveKeyword"
+	})
+	l.filter.Walk(func(c *emailCondition) { depends = depends || c.aboutThread() })
+	return depends
+}
+
+// upTo leaves out what came in after the last email that the client has, when the order cannot have changed
+// before it (RFC 8620 section 5.6).
+func (l *emailLister) upTo(results []string, id *string, out *jmap.QueryChangesResponse) {
+	mutable := l.aboutThreads() || slices.ContainsFunc(l.sort, func(c jmap.Comparator) bool { return c.Property == "hasKeyword" })
+	l.filter.Walk(func(c *emailCondition) { mutable = mutable || c.mutable() })
+	if id == nil || mutable {
+		return
+	}
+	if at := slices.Index(results, *id); at >= 0 {
+		out.Added = slices.DeleteFunc(out.Added, func(a jmap.AddedItem) bool { return a.Index > int64(at) })
+	}
+}

@@ -1,0 +1,231 @@
+package mail
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+)
+
+// emailSetter runs an Email/set call.
+type emailSetter struct {
+	service *Service
+	call    *jmap.Call
+	args    *jmap.SetArguments
+	out     *outcome
+}
+
+// emailSet answers Email/set (RFC 8621 section 4.6).
+func (s *Service) emailSet(ctx context.Context, call *jmap.Call, args *jmap.SetArguments) (*jmap.SetResponse, error) {
+	m := &emailSetter{service: s, call: call, args: args, out: newOutcome(args.AccountID)}
+	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
+	var ops []func(*edit) error
+	for _, id := range slices.Sorted(maps.Keys(args.Create)) {
+		ops = append(ops, m.create(id))
+	}
+	for _, id := range slices.Sorted(maps.Keys(args.Update)) {
+		ops = append(ops, m.update(id))
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(args.Destroy))) {
+		ops = append(ops, m.destroy(id))
+	}
+	if err := w.run(ctx, ops); err != nil {
+		return nil, err
+	}
+	return m.out.response(w), nil
+}
+
+func (m *emailSetter) create(creation string) func(*edit) error {
+	return func(e *edit) error {
+		draft, err := m.draft(e, m.args.Create[creation])
+		if err != nil {
+			return m.out.notCreated(creation, err)
+		}
+		created, err := e.addMessage(draft)
+		if err != nil {
+			return m.out.notCreated(creation, err)
+		}
+		m.call.CreatedIDs[creation] = created.ID
+		return m.out.created(creation, created.summary())
+	}
+}
+
+// summary is what the answer to a creation tells (RFC 8621 section 4.6).
+func (m *email) summary() map[string]any {
+	return map[string]any{"id": m.ID, "blobId": blobRef{hash: m.Blob}.String(), "threadId": m.Thread, "size": m.Size}
+}
+
+func (m *emailSetter) update(reference string) func(*edit) error {
+	return func(e *edit) error {
+		id, _ := m.call.ResolveID(reference)
+		email, err := e.email(id)
+		if err != nil {
+			return err
+		}
+		if email == nil {
+			return m.out.notUpdated(reference, &jmap.SetError{Type: jmap.SetErrorNotFound})
+		}
+		if slices.Contains(m.args.Destroy, reference) {
+			return m.out.notUpdated(reference, &jmap.SetError{Type: jmap.SetErrorWillDestroy})
+		}
+		mailboxes, keywords, err := m.patched(e, email, m.args.Update[reference])
+		if err != nil {
+			return m.out.notUpdated(reference, err)
+		}
+		if err := e.updateEmail(email, mailboxes, keywords); err != nil {
+			return err
+		}
+		return m.out.updated(id, nil)
+	}
+}
+
+// patched returns the mailboxes and keywords of an email as the patch makes them. Other properties may only be
+// given as they are (RFC 8620 section 5.3).
+func (m *emailSetter) patched(e *edit, email *email, patch jmap.PatchObject) (mailboxes, keywords []string, err error) {
+	own, wrong, err := m.splitPatch(e, email, patch)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(wrong) > 0 {
+		return nil, nil, jmap.InvalidProperties("only mailboxIds and keywords can change", wrong...)
+	}
+	raw, err := json.Marshal(map[string]any{"mailboxIds": set(email.Mailboxes), "keywords": set(email.Keywords)})
+	if err != nil {
+		return nil, nil, fmt.Errorf("patch email: %w", err)
+	}
+	next, refused := own.Apply(raw)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	var want struct {
+		MailboxIDs map[string]bool `json:"mailboxIds"`
+		Keywords   map[string]bool `json:"keywords"`
+	}
+	if refused := jmap.DecodeObject(next, &want); refused != nil {
+		return nil, nil, refused
+	}
+	if mailboxes, err = e.checkMailboxIDs(m.call, want.MailboxIDs); err != nil {
+		return nil, nil, err
+	}
+	keywords, refused = limitedKeywords(want.Keywords)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	return mailboxes, keywords, nil
+}
+
+// splitPatch takes the patches of mailboxIds and keywords, with keywords in lower case and creation ids resolved,
+// and lists the other properties that the patch would change.
+func (m *emailSetter) splitPatch(e *edit, email *email, patch jmap.PatchObject) (own jmap.PatchObject, wrong []string, err error) {
+	own = jmap.PatchObject{}
+	for path, value := range patch {
+		property, member, _ := strings.Cut(path, "/")
+		switch {
+		case property == "keywords":
+			own[strings.ToLower(path)] = value
+		case property == "mailboxIds":
+			if id, ok := m.call.ResolveID(member); ok && strings.HasPrefix(member, "#") {
+				path = "mailboxIds/" + id
+			}
+			own[path] = value
+		default:
+			equal, err := m.unchanged(e, email, path, value)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !equal {
+				wrong = append(wrong, path)
+			}
+		}
+	}
+	slices.Sort(wrong)
+	return own, wrong, nil
+}
+
+// unchanged says whether a patch sets a property to what it is.
+func (m *emailSetter) unchanged(e *edit, email *email, property string, value json.RawMessage) (bool, error) {
+	sel, err := newSelection([]string{property}, nil, bodyArguments{})
+	if err != nil {
+		return false, nil //nolint:nilerr // the property does not exist, so the patch is wrong
+	}
+	object, err := m.service.emailObject(e.ctx, e.tx, e.account, e.tenant, email, sel)
+	if err != nil {
+		return false, err
+	}
+	have, err := json.Marshal(object[property])
+	if err != nil {
+		return false, fmt.Errorf("compare %s: %w", property, err)
+	}
+	return sameJSON(have, value), nil
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var left, right any
+	if json.Unmarshal(a, &left) != nil || json.Unmarshal(b, &right) != nil {
+		return false
+	}
+	x, errX := json.Marshal(left)
+	y, errY := json.Marshal(right)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+func (m *emailSetter) destroy(reference string) func(*edit) error {
+	return func(e *edit) error {
+		id, _ := m.call.ResolveID(reference)
+		email, err := e.email(id)
+		if err != nil {
+			return err
+		}
+		if email == nil {
+			return m.out.notDestroyed(reference, &jmap.SetError{Type: jmap.SetErrorNotFound})
+		}
+		if err := e.destroyEmail(email); err != nil {
+			return err
+		}
+		m.out.destroyed(id)
+		return nil
+	}
+}
+
+// checkMailboxIDs returns the mailboxes of an email, sorted, or a SetError.
+func (e *edit) checkMailboxIDs(call *jmap.Call, ids map[string]bool) ([]string, error) {
+	var out []string
+	for reference, value := range ids {
+		id, ok := call.ResolveID(reference)
+		if !ok || !value {
+			return nil, jmap.InvalidProperties(fmt.Sprintf("mailboxIds: %q is no mailbox, or its value is not true", reference), "mailboxIds")
+		}
+		box, err := e.mailbox(id)
+		if err != nil {
+			return nil, err
+		}
+		if box == nil {
+			return nil, jmap.InvalidProperties(fmt.Sprintf("mailboxIds: there is no mailbox %q", id), "mailboxIds")
+		}
+		out = append(out, id)
+	}
+	if len(out) == 0 {
+		return nil, jmap.InvalidProperties("mailboxIds: an email is in one mailbox at least", "mailboxIds")
+	}
+	if len(out) > maxMailboxesPerEmail {
+		return nil, &jmap.SetError{Type: "tooManyMailboxes", Description: fmt.Sprintf("mailboxIds: at most %d", maxMailboxesPerEmail)}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// limitedKeywords returns the keywords of an email, sorted, or a SetError.
+func limitedKeywords(keywords map[string]bool) ([]string, *jmap.SetError) {
+	if len(keywords) > maxKeywordsPerEmail {
+		return nil, &jmap.SetError{Type: "tooManyKeywords", Description: fmt.Sprintf("keywords: at most %d", maxKeywordsPerEmail)}
+	}
+	sorted, why := checkKeywords(keywords)
+	if why != "" {
+		return nil, jmap.InvalidProperties(why, "keywords")
+	}
+	return sorted, nil
+}

@@ -1,0 +1,71 @@
+package mail
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/bailiwick-dev/bailiwick/sync/store"
+)
+
+// keys builds the keys of one account. What is listed in order of arrival is keyed by the complement of
+// receivedAt, so that a scan from the front meets the newest first.
+type keys string
+
+func (k keys) meta() []byte             { return store.NewKey(string(k)).String("meta") }
+func (k keys) next() []byte             { return store.NewKey(string(k)).String("next") }
+func (k keys) mailboxes() store.Key     { return store.NewKey(string(k)).String("mailbox") }
+func (k keys) mailbox(id string) []byte { return k.mailboxes().String(id) }
+func (k keys) role(role string) []byte  { return store.NewKey(string(k)).String("role").String(role) }
+func (k keys) email(id string) []byte   { return store.NewKey(string(k)).String("email").String(id) }
+func (k keys) row(id string) []byte     { return store.NewKey(string(k)).String("row").String(id) }
+func (k keys) parts(id string) []byte   { return store.NewKey(string(k)).String("parts").String(id) }
+func (k keys) text(id string) store.Key { return store.NewKey(string(k)).String("text").String(id) }
+func (k keys) references(id string) []byte {
+	return store.NewKey(string(k)).String("references").String(id)
+}
+func (k keys) all() store.Key             { return store.NewKey(string(k)).String("all") }
+func (k keys) box(id string) store.Key    { return store.NewKey(string(k)).String("box").String(id) }
+func (k keys) thread(id string) store.Key { return store.NewKey(string(k)).String("thread").String(id) }
+func (k keys) blob(hash string) []byte    { return store.NewKey(string(k)).String("blob").String(hash) }
+func (k keys) upload(hash string) []byte {
+	return store.NewKey(string(k)).String("upload").String(hash)
+}
+
+// reference finds the emails that mention a message id in a conversation of one subject.
+func (k keys) reference(hash string) store.Key {
+	return store.NewKey(string(k)).String("reference").String(hash)
+}
+
+// place is an email's entry in an index by receivedAt.
+func place(index store.Key, received int64, id string) []byte {
+	return index.Descending(orderly(received)).String(id)
+}
+
+// cutPlace reads an entry of such an index.
+func cutPlace(key []byte, index store.Key) (received int64, id string, err error) {
+	n, rest, err := store.CutUint(key[len(index):])
+	if err != nil {
+		return 0, "", fmt.Errorf("index entry: %w", err)
+	}
+	id, _, err = store.CutString(rest)
+	return int64(^n ^ 1<<63), id, err //nolint:gosec // undoes orderly and the complement
+}
+
+// orderly maps a signed number to an unsigned one of the same order.
+func orderly(n int64) uint64 { return uint64(n) ^ 1<<63 } //nolint:gosec // keeps every bit
+
+// newID makes the next id of an account. The letter tells people what it names.
+func (e *edit) newID(letter string) (string, error) {
+	value, err := e.get(e.keys.next())
+	if err != nil {
+		return "", err
+	}
+	n := uint64(0)
+	if value != nil {
+		if n, _, err = store.CutUint(value); err != nil {
+			return "", err
+		}
+	}
+	e.tx.Set(e.keys.next(), store.Key(nil).Uint(n+1))
+	return letter + strconv.FormatUint(n, 36), nil
+}
