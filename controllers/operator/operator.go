@@ -97,11 +97,19 @@ func New(o Options) (manager.Manager, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	scheme, err := NewScheme()
+	options, err := managerOptions(o)
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := manager.New(o.Config, manager.Options{
+	return assemble(o, options)
+}
+
+func managerOptions(o Options) (manager.Options, error) {
+	scheme, err := NewScheme()
+	if err != nil {
+		return manager.Options{}, err
+	}
+	return manager.Options{
 		Scheme:                        scheme,
 		Logger:                        o.Log,
 		Cache:                         CacheOptions(),
@@ -112,11 +120,18 @@ func New(o Options) (manager.Manager, error) {
 		LeaderElectionReleaseOnCancel: true,
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
 		HealthProbeBindAddress:        o.HealthAddress,
-	})
+	}, nil
+}
+
+func assemble(o Options, options manager.Options) (manager.Manager, error) {
+	mgr, err := manager.New(o.Config, options)
 	if err != nil {
 		return nil, fmt.Errorf("assemble operator: %w", err)
 	}
-	return mgr, errors.Join(addControllers(mgr, o), addChecks(mgr), addConditionMetric(mgr))
+	if err := errors.Join(addControllers(mgr, o), addChecks(mgr), addConditionMetric(mgr)); err != nil {
+		return nil, err
+	}
+	return mgr, nil
 }
 
 func addControllers(mgr manager.Manager, o Options) error {

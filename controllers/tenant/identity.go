@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
@@ -292,7 +293,7 @@ func judgeIdentity(f *Facts) identityVerdict {
 func pendingCondition(f *Facts, r *resolution) conditions.Dependent {
 	const kind = v1alpha1.ConditionIdentityReady
 	before := meta.FindStatusCondition(f.Tenant.Status.Conditions, kind)
-	if r != nil && before != nil && before.ObservedGeneration == f.Tenant.Generation {
+	if before != nil && before.ObservedGeneration == f.Tenant.Generation && (r != nil || before.Status != metav1.ConditionTrue) {
 		return conditions.Dependent{Type: kind, Status: before.Status, Reason: before.Reason, Message: before.Message, Stalled: isStalled(before.Reason)}
 	}
 	return conditions.Waiting(kind, v1alpha1.ReasonProgressing, fmt.Sprintf("the documents of issuer %q are being fetched", f.Trust.query.Issuer))
