@@ -3,6 +3,7 @@ package jmap
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // Types of method-level errors (RFC 8620 §3.6.2 and the standard methods of §5).
@@ -95,9 +96,7 @@ func (e *SetError) Error() string {
 // MarshalJSON renders the SetError object.
 func (e *SetError) MarshalJSON() ([]byte, error) {
 	members := make(map[string]any, len(e.Fields)+2)
-	for name, value := range e.Fields {
-		members[name] = value
-	}
+	maps.Copy(members, e.Fields)
 	if len(e.Properties) > 0 {
 		members["properties"] = e.Properties
 	}
@@ -116,9 +115,7 @@ func describe(kind, description string) string {
 
 func encodeError(kind, description string, fields map[string]any) ([]byte, error) {
 	members := make(map[string]any, len(fields)+2)
-	for name, value := range fields {
-		members[name] = value
-	}
+	maps.Copy(members, fields)
 	members["type"] = kind
 	if description != "" {
 		members["description"] = description

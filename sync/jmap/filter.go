@@ -98,18 +98,9 @@ func parseFilter[C any](raw json.RawMessage, depth int, left *int) (*Filter[C], 
 	if _, inner := members["operator"]; !inner {
 		return parseCondition[C](raw)
 	}
-	var node struct {
-		Operator   string            `json:"operator"`
-		Conditions []json.RawMessage `json:"conditions"`
-	}
-	if err := DecodeArguments(raw, &node); err != nil {
-		return nil, InvalidArguments("filter: a FilterOperator has operator and conditions only")
-	}
-	if node.Operator != OperatorAnd && node.Operator != OperatorOr && node.Operator != OperatorNot {
-		return nil, InvalidArguments("filter: operator %q is not AND, OR or NOT", node.Operator)
-	}
-	if node.Conditions == nil {
-		return nil, InvalidArguments("filter: conditions: missing")
+	node, err := parseOperator(raw)
+	if err != nil {
+		return nil, err
 	}
 	f := &Filter[C]{Operator: node.Operator}
 	for _, child := range node.Conditions {
@@ -120,6 +111,25 @@ func parseFilter[C any](raw json.RawMessage, depth int, left *int) (*Filter[C], 
 		f.Conditions = append(f.Conditions, parsed)
 	}
 	return f, nil
+}
+
+// filterOperator is an inner node of a filter (RFC 8620 §5.5).
+type filterOperator struct {
+	Operator   string            `json:"operator"`
+	Conditions []json.RawMessage `json:"conditions"`
+}
+
+func parseOperator(raw json.RawMessage) (node filterOperator, err error) {
+	if err := DecodeArguments(raw, &node); err != nil {
+		return node, InvalidArguments("filter: a FilterOperator has operator and conditions only")
+	}
+	if node.Operator != OperatorAnd && node.Operator != OperatorOr && node.Operator != OperatorNot {
+		return node, InvalidArguments("filter: operator %q is not AND, OR or NOT", node.Operator)
+	}
+	if node.Conditions == nil {
+		return node, InvalidArguments("filter: conditions: missing")
+	}
+	return node, nil
 }
 
 func parseCondition[C any](raw json.RawMessage) (*Filter[C], error) {

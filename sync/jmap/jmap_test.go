@@ -95,7 +95,7 @@ func testMethods() map[string]Method {
 			return map[string]any{"id": id, "ok": ok}, nil
 		},
 		"Widget/panic":       func(context.Context, *Call) (any, error) { panic("secret value") },
-		"Widget/nil":         func(context.Context, *Call) (any, error) { var w *widget; return w.Name, nil },
+		"Widget/nil":         func(_ context.Context, call *Call) (any, error) { return call.Principal.shared("none").Name, nil },
 		"Widget/fail":        func(context.Context, *Call) (any, error) { return nil, errors.New("secret value") },
 		"Widget/unencodable": func(context.Context, *Call) (any, error) { return make(chan int), nil },
 		"Widget/refuse": func(context.Context, *Call) (any, error) {
@@ -373,8 +373,10 @@ func TestCreatedIDsArePassedThrough(t *testing.T) {
 func TestMethodOutcomesAreObserved(t *testing.T) {
 	t.Parallel()
 	var seen []string
-	s, err := NewService(Options{BaseURL: "https://mail.example", Limits: DefaultLimits(), Blobs: blobs{},
-		Observe: func(method, outcome string, _ time.Duration) { seen = append(seen, method+" "+outcome) }})
+	s, err := NewService(Options{
+		BaseURL: "https://mail.example", Limits: DefaultLimits(), Blobs: blobs{},
+		Observe: func(method, outcome string, _ time.Duration) { seen = append(seen, method+" "+outcome) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package jmap
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 )
 
@@ -27,7 +28,7 @@ const ProblemContentType = "application/problem+json"
 
 // Problem is the body of an HTTP error answer (RFC 7807). It is an error too, so
 // that parsers can return it.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 7807 calls it a problem, and it is an answer before it is an error
 	// Type is a URI that names the kind of problem; empty means ProblemBlank.
 	Type string
 	// Title is a short summary of the kind of problem.
@@ -54,16 +55,14 @@ func NewLimitProblem(status int, limit, detail string) *Problem {
 }
 
 // Error renders the problem in one line.
-func (p *Problem) Error() string {
+func (p Problem) Error() string {
 	return fmt.Sprintf("%s: %s", p.kind(), p.Detail)
 }
 
 // MarshalJSON renders the problem details object (RFC 7807 §3.1).
 func (p Problem) MarshalJSON() ([]byte, error) {
 	members := make(map[string]any, len(p.Fields)+5)
-	for name, value := range p.Fields {
-		members[name] = value
-	}
+	maps.Copy(members, p.Fields)
 	members["type"] = p.kind()
 	members["status"] = p.Status
 	title := p.Title
@@ -83,7 +82,7 @@ func (p Problem) MarshalJSON() ([]byte, error) {
 	return raw, nil
 }
 
-func (p *Problem) kind() string {
+func (p Problem) kind() string {
 	if p.Type == "" {
 		return ProblemBlank
 	}

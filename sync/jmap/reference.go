@@ -30,19 +30,19 @@ func resolveArguments(args json.RawMessage, responses []Invocation) (json.RawMes
 		return nil, InvalidArguments("arguments: %s", err.Error())
 	}
 	for name, value := range members {
-		real, isReference := strings.CutPrefix(name, "#")
+		target, isReference := strings.CutPrefix(name, "#")
 		if !isReference {
 			continue
 		}
-		if _, both := members[real]; both {
-			return nil, InvalidArguments("%s: given as a value and as a reference", real)
+		if _, both := members[target]; both {
+			return nil, InvalidArguments("%s: given as a value and as a reference", target)
 		}
 		resolved, err := resolveReference(value, responses)
 		if err != nil {
 			return nil, &MethodError{Type: ErrorInvalidResultReference, Description: name + ": " + err.Error()}
 		}
 		delete(members, name)
-		members[real] = resolved
+		members[target] = resolved
 	}
 	raw, err := jsonv2.Marshal(members, jsonv2.Deterministic(true))
 	if err != nil {

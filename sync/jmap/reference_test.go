@@ -2,6 +2,7 @@ package jmap
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -82,8 +83,8 @@ func TestReferencesThatDoNotResolveAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, err := resolveArguments(json.RawMessage(test.args), responses())
-			refused, ok := err.(*MethodError)
-			if !ok || refused.Type != test.kind || refused.Description == "" {
+			var refused *MethodError
+			if !errors.As(err, &refused) || refused.Type != test.kind || refused.Description == "" {
 				t.Errorf("got %s, error %v, want %q", got, err, test.kind)
 			}
 		})

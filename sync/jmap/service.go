@@ -2,6 +2,7 @@ package jmap
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -69,7 +70,7 @@ func NewService(o Options) (*Service, error) {
 
 func (s *Service) register(c Capability) error {
 	if _, twice := s.sessionCapabilities[c.URI]; twice || c.URI == "" {
-		return fmt.Errorf("offered twice or without a URI")
+		return errors.New("offered twice or without a URI")
 	}
 	s.sessionCapabilities[c.URI] = orEmptyObject(c.Session)
 	s.accountCapabilities[c.URI] = orEmptyObject(c.Account)

@@ -56,6 +56,7 @@ type stream struct {
 	request   *http.Request
 	principal *jmap.Principal
 	query     streamQuery
+	ping      *interval
 	changes   <-chan struct{}
 	last      accountStates
 }
@@ -85,7 +86,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	st := &stream{server: s, w: newResponse(w, s.options.Progress), request: r, principal: p, query: query, changes: s.subscribe(ctx, p)}
+	st := &stream{server: s, w: newResponse(w, s.options.Progress), request: r, principal: p, query: query, ping: newInterval(query.ping), changes: s.subscribe(ctx, p)}
 	// The subscription is made before the states are read, so that no change falls
 	// between the two.
 	current, err := s.states(ctx, p)
@@ -104,39 +105,30 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 // run sends events until the stream ends. An error means that the client is gone or
 // that the store failed.
 func (st *stream) run(ctx context.Context, current accountStates) error {
-	done, err := st.begin(current)
-	if done || err != nil {
-		return err
-	}
-	ping := newInterval(st.query.ping)
-	defer ping.stop()
+	defer st.ping.stop()
 	recheck := time.NewTicker(st.server.options.Push.Recheck)
 	defer recheck.Stop()
 	expired := time.NewTimer(time.Until(st.principal.Expires))
 	defer expired.Stop()
-	for {
+	done, err := st.begin(current)
+	for !done && err == nil {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-st.server.draining:
-			return nil
+			done = true
 		case <-expired.C:
-			return nil
+			done = true
 		case <-recheck.C:
-			if _, refusal := st.server.options.Gate.Admit(st.request); refusal != nil {
-				return nil
-			}
-			continue
-		case <-ping.elapsed():
-			err = st.ping()
+			_, refusal := st.server.options.Gate.Admit(st.request)
+			done = refusal != nil
+		case <-st.ping.elapsed():
+			err = st.sendPing()
 		case <-st.changes:
 			done, err = st.changed(ctx)
 		}
-		if done || err != nil {
-			return err
-		}
-		ping.restart()
 	}
+	return err
 }
 
 // begin sends the headers and what the client has missed since its Last-Event-ID.
@@ -193,9 +185,9 @@ func (st *stream) sendState(changed accountStates) error {
 	return st.write(fmt.Sprintf("event: state\nid: %s\ndata: %s\n\n", encodeEventID(st.last), raw))
 }
 
-func (st *stream) ping() error {
+func (st *stream) sendPing() error {
 	st.server.metrics.events.WithLabelValues("ping").Inc()
-	return st.write(fmt.Sprintf("event: ping\ndata: {\"interval\":%d}\n\n", int64(st.query.ping.Seconds())))
+	return st.write(fmt.Sprintf("event: ping\ndata: {\"interval\":%d}\n\n", int64(st.ping.length.Seconds())))
 }
 
 func (st *stream) write(event string) error {
@@ -205,6 +197,7 @@ func (st *stream) write(event string) error {
 	if err := st.w.control.Flush(); err != nil {
 		return err
 	}
+	st.ping.restart()
 	// A deadline that passes between two events would end the stream.
 	return st.w.writeWithin(0)
 }

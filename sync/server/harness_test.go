@@ -16,6 +16,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -143,9 +144,7 @@ func (m *memory) States(_ context.Context, account string) (map[string]string, e
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	states := map[string]string{"Email": "0", "Mailbox": "0"}
-	for name, state := range m.states[account] {
-		states[name] = state
-	}
+	maps.Copy(states, m.states[account])
 	return states, m.failure
 }
 

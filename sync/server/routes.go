@@ -52,7 +52,7 @@ func (s *Server) observed(res resource) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		out := newResponse(w, s.options.Progress)
-		defer func() {
+		defer func() { //nolint:contextcheck // the request carries the context
 			took := time.Since(start)
 			s.metrics.observeRequest(res.name, r.Method, out.status(), took)
 			s.logger.DebugContext(r.Context(), "request", slog.String("resource", res.name), slog.String("method", methodLabel(r.Method)),

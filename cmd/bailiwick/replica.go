@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bailiwick-dev/bailiwick/sync/access"
+	"github.com/bailiwick-dev/bailiwick/sync/identity"
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail"
+	"github.com/bailiwick-dev/bailiwick/sync/server"
+	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
+	"github.com/bailiwick-dev/bailiwick/sync/tenants"
+)
+
+const (
+	// drainDelay is how long a replica serves on after it declared itself not ready,
+	// so that endpoints without it have spread.
+	drainDelay = 2 * time.Second
+	// collectInterval is how often what nothing refers to is removed from the store.
+	collectInterval = time.Hour
+)
+
+// replica is one sync server with all its parts.
+type replica struct {
+	flags     *syncFlags
+	logger    *slog.Logger
+	registry  *prometheus.Registry
+	documents *tenants.Set
+	verifier  *identity.Verifier
+	reporter  *tenants.Reporter
+	mail      *mail.Service
+	certs     *server.Certificates
+	server    *server.Server
+	// follow keeps the documents up to date until its context ends.
+	follow func(ctx context.Context) error
+}
+
+// runReplica serves a region until the context ends and its requests are drained.
+func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err error) {
+	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	r := &replica{
+		flags:     f,
+		logger:    logger,
+		registry:  newRegistry(f),
+		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
+	}
+	if r.mail, err = mail.New(engine, mail.Options{}); err != nil {
+		return err
+	}
+	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged})
+	defer r.verifier.Close()
+	if err := r.assemble(); err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+func (r *replica) assemble() (err error) {
+	if r.certs, err = server.NewCertificates(server.CertificateOptions{
+		Dir: r.flags.tlsDir, Hostname: r.flags.hostname(), Logger: r.logger, Metrics: r.registry,
+	}); err != nil {
+		return err
+	}
+	minimumTLS, err := r.flags.tlsVersion()
+	if err != nil {
+		return err
+	}
+	gate := access.New(r.documents, access.Options{
+		Verifier:    r.verifier,
+		MetadataURL: r.flags.url + server.PathMetadata,
+		Log:         r.logger,
+	})
+	r.server, err = server.New(server.Options{
+		BaseURL:              r.flags.url,
+		Capabilities:         []jmap.Capability{r.mail.Capability()},
+		Gate:                 gate,
+		Blobs:                r.mail,
+		States:               r.mail,
+		Accounts:             r.mail,
+		AuthorizationServers: r.issuers,
+		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}},
+		Certificates:         r.certs,
+		MinimumTLS:           minimumTLS,
+		DrainDelay:           drainDelay,
+		Logger:               r.logger,
+		Metrics:              r.registry,
+	})
+	if err != nil {
+		return err
+	}
+	return r.findDocuments()
+}
+
+// findDocuments chooses where documents come from, and where reports go.
+func (r *replica) findDocuments() error {
+	if r.flags.documentsDir != "" {
+		folder, err := tenants.OpenFolder(r.flags.documentsDir, r.documents, r.logger)
+		if err != nil {
+			return fmt.Errorf("--documents-dir: %w", err)
+		}
+		r.follow = folder.Run
+		return nil
+	}
+	cfg, err := tenants.ServiceAccountConfig(r.flags.serviceAccountDir, os.Getenv)
+	if err != nil {
+		return fmt.Errorf("--service-account-dir: %w", err)
+	}
+	client, err := tenants.ConfigMaps(cfg, r.flags.documentsNamespace)
+	if err != nil {
+		return fmt.Errorf("--documents-namespace: %w", err)
+	}
+	r.follow = func(ctx context.Context) error {
+		tenants.Follow(ctx, client, r.flags.regionName(), r.documents, r.logger)
+		return nil
+	}
+	r.reporter = tenants.NewReporter(tenants.ReporterOptions{
+		ConfigMaps: client,
+		Replica:    r.flags.replica,
+		Version:    version,
+		Set:        r.documents,
+		Count:      r.count,
+		KeysError:  r.verifier.KeysError,
+		Log:        r.logger,
+	})
+	return nil
+}
+
+// run serves until the context ends or a part fails, then drains. The parts beside
+// the server go on until it has drained.
+func (r *replica) run(ctx context.Context) error {
+	listeners, err := r.listen()
+	if err != nil {
+		return err
+	}
+	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopParts()
+	ctx, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	var group errgroup.Group
+	part := func(run func(ctx context.Context) error) {
+		group.Go(func() error {
+			// A part that ends ends the server too: half a replica must not go on.
+			defer stopServing()
+			return run(parts)
+		})
+	}
+	part(r.follow)
+	part(r.certs.Watch)
+	part(r.collect)
+	if r.reporter != nil {
+		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
+	}
+	if listeners.metrics != nil {
+		part(func(ctx context.Context) error {
+			return server.ServeMetrics(ctx, listeners.metrics, r.registry, r.logger)
+		})
+	}
+	r.logger.Info("serving", slog.String("version", version), slog.String("region", r.flags.region), slog.String("cloud", r.flags.cloud),
+		slog.String("geography", r.flags.geography), slog.String("address", listeners.https.Addr().String()))
+	err = r.server.Serve(ctx, listeners.https)
+	stopParts()
+	return errors.Join(err, group.Wait())
+}
+
+// listeners are the open ports of a replica.
+type listeners struct {
+	https, metrics net.Listener
+}
+
+func (r *replica) listen() (listeners, error) {
+	var l listeners
+	var err error
+	if l.https, err = net.Listen("tcp", r.endpoint(r.flags.port)); err != nil {
+		return l, fmt.Errorf("--address, --port: %w", err)
+	}
+	if r.flags.metricsPort == 0 {
+		return l, nil
+	}
+	if l.metrics, err = net.Listen("tcp", r.endpoint(r.flags.metricsPort)); err != nil {
+		return l, errors.Join(fmt.Errorf("--address, --metrics-port: %w", err), l.https.Close())
+	}
+	return l, nil
+}
+
+func (r *replica) endpoint(port uint16) string {
+	return net.JoinHostPort(r.flags.address, strconv.Itoa(int(port)))
+}
+
+// collect removes what nothing refers to, now and then.
+func (r *replica) collect(ctx context.Context) error {
+	tick := time.NewTicker(collectInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := r.mail.Collect(ctx); err != nil {
+				r.logger.Error("removing unused blobs failed", slog.Any("error", err))
+			}
+		}
+	}
+}
+
+// keysChanged has a changed state of issuers' keys reported.
+func (r *replica) keysChanged() {
+	if r.reporter != nil {
+		r.reporter.Notify()
+	}
+}
+
+// issuers are the issuers that the tenants of the region trust.
+func (r *replica) issuers() []string {
+	var issuers []string
+	for _, status := range r.documents.Statuses() {
+		if status.Document == nil || status.Document.Suspended {
+			continue
+		}
+		for i := range status.Document.Issuers {
+			issuers = append(issuers, status.Document.Issuers[i].Issuer)
+		}
+	}
+	return issuers
+}
+
+func (r *replica) documentsReady(context.Context) error {
+	if !r.documents.Ready() {
+		return errors.New("the first list of tenant documents was not read yet")
+	}
+	return nil
+}
+
+// newRegistry makes the registry of a replica, with what it runs and how it fares.
+func newRegistry(f *syncFlags) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "bailiwick_sync_info",
+		Help:        "What this replica runs and serves; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "region": f.region, "cloud": f.cloud, "geography": f.geography},
+	})
+	info.Set(1)
+	registry.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}

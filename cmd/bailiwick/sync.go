@@ -1,0 +1,128 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// syncFlags are the flags of the sync server.
+type syncFlags struct {
+	region             string
+	cloud              string
+	geography          string
+	url                string
+	address            string
+	port               uint16
+	metricsPort        uint16
+	tlsDir             string
+	dataDir            string
+	minimumTLS         string
+	documentsDir       string
+	documentsNamespace string
+	serviceAccountDir  string
+	replica            string
+	logLevel           slog.Level
+}
+
+func newSyncCommand() *cobra.Command {
+	f := &syncFlags{}
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "Serve the mailboxes of one region",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.validate(); err != nil {
+				return err
+			}
+			return runReplica(cmd.Context(), f, newLogger(cmd, f.logLevel))
+		},
+	}
+	set := cmd.Flags()
+	set.StringVar(&f.region, "region", "", "the MailboxRegion that is served, as namespace/name")
+	set.StringVar(&f.cloud, "cloud", "", "the SovereignCloud that the region is in")
+	set.StringVar(&f.geography, "geography", "", "the geography code of the region")
+	set.StringVar(&f.url, "url", "", "the https URL by which clients reach the region, without a path")
+	set.StringVar(&f.address, "address", "", "the IP address to listen on")
+	set.Uint16Var(&f.port, "port", 8443, "the port for HTTPS")
+	set.Uint16Var(&f.metricsPort, "metrics-port", 8080, "the port for metrics over plain HTTP; 0 turns them off")
+	set.StringVar(&f.tlsDir, "tls-dir", "", "the folder of tls.crt and tls.key, which are read again when they change")
+	set.StringVar(&f.dataDir, "data-dir", "", "the folder of the store")
+	set.StringVar(&f.minimumTLS, "minimum-tls", "1.2", "the lowest version of TLS: 1.2 or 1.3")
+	set.StringVar(&f.documentsDir, "documents-dir", "", "a folder of tenant documents, outside Kubernetes")
+	set.StringVar(&f.documentsNamespace, "documents-namespace", "", "the namespace of the ConfigMaps with tenant documents")
+	set.StringVar(&f.serviceAccountDir, "service-account-dir", "/var/run/secrets/kubernetes.io/serviceaccount", "the folder of the service account's token and ca.crt")
+	set.StringVar(&f.replica, "replica", "", "the name of this pod, under which it reports")
+	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "the lowest level that is logged: DEBUG, INFO, WARN or ERROR")
+	return cmd
+}
+
+// validate checks the flags. An error names the flag and the remedy.
+func (f *syncFlags) validate() error {
+	required := []struct{ name, value string }{
+		{"region", f.region}, {"cloud", f.cloud}, {"geography", f.geography}, {"url", f.url},
+		{"address", f.address}, {"tls-dir", f.tlsDir}, {"data-dir", f.dataDir},
+	}
+	for _, flag := range required {
+		if flag.value == "" {
+			return fmt.Errorf("--%s: missing, give it a value", flag.name)
+		}
+	}
+	if namespace, name, ok := strings.Cut(f.region, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return fmt.Errorf("--region: %q is not namespace/name", f.region)
+	}
+	if u, err := url.Parse(f.url); err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Path != "" {
+		return fmt.Errorf("--url: %q is not an https URL without a path", f.url)
+	}
+	if _, err := netip.ParseAddr(f.address); err != nil {
+		return fmt.Errorf("--address: %q is not an IP address", f.address)
+	}
+	if _, err := f.tlsVersion(); err != nil {
+		return err
+	}
+	return f.validateDocuments()
+}
+
+func (f *syncFlags) validateDocuments() error {
+	switch {
+	case f.documentsDir == "" && f.documentsNamespace == "":
+		return errors.New("--documents-dir or --documents-namespace: give one of them")
+	case f.documentsDir != "" && f.documentsNamespace != "":
+		return errors.New("--documents-dir and --documents-namespace: give only one of them")
+	case f.documentsNamespace != "" && f.replica == "":
+		return errors.New("--replica: missing, give the name of the pod")
+	}
+	return nil
+}
+
+func (f *syncFlags) tlsVersion() (uint16, error) {
+	switch f.minimumTLS {
+	case "1.2":
+		return tls.VersionTLS12, nil
+	case "1.3":
+		return tls.VersionTLS13, nil
+	default:
+		return 0, fmt.Errorf("--minimum-tls: %q is not 1.2 or 1.3", f.minimumTLS)
+	}
+}
+
+// regionName is the name of the MailboxRegion without its namespace.
+func (f *syncFlags) regionName() string {
+	_, name, _ := strings.Cut(f.region, "/")
+	return name
+}
+
+// hostname is the name that clients connect to.
+func (f *syncFlags) hostname() string {
+	u, err := url.Parse(f.url)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
