@@ -22,8 +22,8 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
-	"github.com/bailiwick-dev/bailiwick/controllers/internal/issuers"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/issuers"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/pace"
 )
 
@@ -66,7 +66,10 @@ type Controller struct {
 
 // Add registers the controller and its prober with a manager.
 func Add(mgr manager.Manager, o Options) error {
-	c := newController(mgr, o)
+	return newController(mgr, o).register(mgr)
+}
+
+func (c *Controller) register(mgr manager.Manager) error {
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
