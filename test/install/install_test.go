@@ -171,7 +171,7 @@ func TestTheOperatorsRightsNameEachVerbAndResource(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules := 0
-	for _, document := range strings.SplitSeq(string(raw), "\n---\n") {
+	for document := range strings.SplitSeq(string(raw), "\n---\n") {
 		role := rbacv1.ClusterRole{}
 		if err := yaml.Unmarshal([]byte(document), &role); err != nil {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ func TestEverySampleNamespaceEnforcesPodSecurityWhereRegionsLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	regions := 0
-	for _, document := range strings.SplitSeq(string(raw), "\n---\n") {
+	for document := range strings.SplitSeq(string(raw), "\n---\n") {
 		namespace := corev1.Namespace{}
 		if err := yaml.UnmarshalStrict([]byte(document), &namespace); err != nil {
 			t.Fatal(err)
