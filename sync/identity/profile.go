@@ -29,21 +29,7 @@ type profile struct {
 	account func(Claims, *tenantdoc.Issuer) (authority, subject string)
 }
 
-// profiles by name.
-//
-// rfc9068 is RFC 9068 to the letter: typ at+jwt and all claims of §2.2.
-//
-// entra reads Microsoft Entra ID access tokens of version 1.0 and 2.0, which say typ
-// JWT, name the client in appid or azp, the scopes in scp and the token in uti. The
-// subject is the user's object id in the directory (tid and oid), because sub is
-// pairwise per application. Group claims are not read, so an overage pointer, which
-// leads to another cloud, is never followed.
-//
-// adfs reads AD FS access tokens: typ JWT, iss is the federation service's
-// "http://host/adfs/services/trust", the client is in appid (or client_id), the
-// scopes in scp, the address in upn, unless the tenant names other claims. The
-// subject is sub; where AD FS sends none, an issuance transform rule has to add it
-// from objectGUID. upn identifies nobody, because it is given to others later.
+// profiles are the rules by name; the package comment says what they mean.
 var profiles = map[tenantdoc.Profile]profile{
 	tenantdoc.ProfileRFC9068: {
 		types:    []string{"at+jwt", "application/at+jwt"},

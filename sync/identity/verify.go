@@ -1,5 +1,3 @@
-// Package identity verifies access tokens by the profile of their issuer. A token
-// is read, held against one issuer of a tenant document, and only then believed.
 package identity
 
 import (

@@ -8,12 +8,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -67,6 +69,10 @@ func Follow(ctx context.Context, client corev1client.ConfigMapInterface, region 
 	mirror(ctx, "tenant-documents", client, selector, documentStore{set}, log)
 }
 
+// backoff spaces attempts to reach the API server. It stays short, so that what was
+// changed during an outage is enforced soon after it.
+var backoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 5, Cap: 5 * time.Second}
+
 // mirror brings what the API server holds into a store. Nothing is cached besides.
 func mirror(ctx context.Context, name string, client corev1client.ConfigMapInterface, selector labels.Set, store cache.ReflectorStore, log *slog.Logger) {
 	logger := logr.FromSlogHandler(log.Handler())
@@ -81,7 +87,7 @@ func mirror(ctx context.Context, name string, client corev1client.ConfigMapInter
 		},
 	}
 	watcher := cache.ToListWatcherWithWatchListSemantics(lw, client)
-	options := cache.ReflectorOptions{Name: name, Logger: &logger}
+	options := cache.ReflectorOptions{Name: name, Logger: &logger, Backoff: &backoff}
 	cache.NewReflectorWithOptions(watcher, &corev1.ConfigMap{}, store, options).RunWithContext(ctx)
 }
 

@@ -10,10 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 )
@@ -52,23 +49,25 @@ type Input struct {
 	Err error
 }
 
-// Set is the set of documents enforced now. Readers never wait for writers: they see
-// the state before or after a change, never a part of it. It is safe for concurrent
-// use.
+// Set is the set of documents enforced now. A change of one document costs nothing
+// for the others, and readers see the state before or after it, never a part of it.
+// It is safe for concurrent use.
 type Set struct {
 	scope Scope
 	log   *slog.Logger
-	view  atomic.Pointer[view]
 	ready chan struct{}
 
-	mu          sync.Mutex
-	entries     map[string]*entry // by source
-	listed      bool
+	writing sync.Mutex        // held while a document is judged, which may take long
+	entries map[string]*entry // by source; guarded by writing
+	listed  bool              // guarded by writing
+
+	mu          sync.RWMutex // held for as long as an index takes; after writing
+	index       index
 	nextID      int
 	subscribers map[int]chan struct{}
 }
 
-// entry is what one source holds.
+// entry is what one source holds. It never changes.
 type entry struct {
 	tenant  string
 	doc     *tenantdoc.Document // the last good one
@@ -76,56 +75,39 @@ type entry struct {
 	sum     [sha256.Size]byte
 }
 
-// view is one state of the set; it never changes.
-type view struct {
-	byIssuer map[string][]Candidate
-	byTenant map[string]Status
-}
-
 // NewSet makes an empty set, which is not ready.
 func NewSet(scope Scope, log *slog.Logger) *Set {
-	s := &Set{
+	return &Set{
 		scope:       scope,
 		log:         log,
 		ready:       make(chan struct{}),
 		entries:     map[string]*entry{},
+		index:       newIndex(),
 		subscribers: map[int]chan struct{}{},
 	}
-	s.view.Store(&view{})
-	return s
 }
 
 // ByIssuer gives the tenants that trust an issuer, by the "iss" of its tokens,
 // aliases included, sorted by tenant. The result must not be changed.
 func (s *Set) ByIssuer(iss string) []Candidate {
-	return s.view.Load().byIssuer[iss]
-}
-
-// Issuers gives the names of all trusted issuers, without aliases, sorted.
-func (s *Set) Issuers() []string {
-	var names []string
-	for _, status := range s.view.Load().byTenant {
-		if status.Document == nil {
-			continue
-		}
-		for i := range status.Document.Issuers {
-			names = append(names, status.Document.Issuers[i].Issuer)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.index.issuers[iss]
 }
 
 // ByTenant gives the enforced document of a tenant ("namespace/name"), or nil. It
 // must not be changed.
 func (s *Set) ByTenant(tenant string) *tenantdoc.Document {
-	return s.view.Load().byTenant[tenant].Document
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.index.tenants[tenant].Document
 }
 
-// Statuses tells of every tenant, by "namespace/name". The result must not be
-// changed.
+// Statuses tells of every tenant, by "namespace/name".
 func (s *Set) Statuses() map[string]Status {
-	return s.view.Load().byTenant
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.index.tenants)
 }
 
 // Ready tells whether the first list of documents was read, good or bad.
@@ -162,87 +144,102 @@ func (s *Set) Subscribe() (changes <-chan struct{}, cancel func()) {
 // Put takes in one new or changed document. A document that is refused leaves the
 // last good one of its source in force, and Statuses says why.
 func (s *Set) Put(in Input) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.putLocked(in) {
-		s.publishLocked()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.put(in) {
+		s.tell()
 	}
 }
 
 // Remove forgets the document of a source.
 func (s *Set) Remove(source string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.removeLocked(source) {
-		s.publishLocked()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.remove(source) {
+		s.tell()
 	}
 }
 
 // Replace takes in the full list of documents: sources that are not in it are
 // forgotten. The set is ready afterwards.
 func (s *Set) Replace(all []Input) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	changed := !s.listed
 	present := make(map[string]bool, len(all))
 	for _, in := range all {
 		present[in.Source] = true
-		changed = s.putLocked(in) || changed
+		changed = s.put(in) || changed
 	}
 	for source := range s.entries {
 		if !present[source] {
-			changed = s.removeLocked(source) || changed
+			changed = s.remove(source) || changed
 		}
 	}
 	if !changed {
 		return
 	}
-	s.publishLocked()
 	if !s.listed {
 		s.listed = true
 		close(s.ready)
 	}
+	s.tell()
 }
 
-func (s *Set) putLocked(in Input) (changed bool) {
+func (s *Set) put(in Input) (changed bool) {
 	sum := sha256.Sum256(in.Raw)
-	e := s.entries[in.Source]
-	if e != nil && in.Err == nil && e.sum == sum && e.refused == "" {
+	e, known := s.entries[in.Source]
+	if known && in.Err == nil && e.sum == sum && e.refused == "" {
 		return false
-	}
-	if e == nil {
-		e = &entry{}
-		s.entries[in.Source] = e
 	}
 	doc, err := s.decode(in)
 	if err != nil {
-		return s.refuseLocked(e, in, err)
+		return s.refuse(e, in, err)
 	}
-	e.tenant, e.doc, e.refused, e.sum = doc.Tenant, doc, "", sum
+	s.set(in.Source, &entry{tenant: doc.Tenant, doc: doc, sum: sum})
 	s.log.Info("tenant document enforced", "tenant", doc.Tenant, "generation", doc.Generation, "source", in.Source)
 	return true
 }
 
-func (s *Set) refuseLocked(e *entry, in Input, cause error) (changed bool) {
+// refuse keeps the last good document of a source, if there is one.
+func (s *Set) refuse(last *entry, in Input, cause error) (changed bool) {
+	e := &entry{refused: cause.Error()}
+	if last != nil {
+		e.tenant, e.doc, e.sum = last.tenant, last.doc, last.sum
+	}
 	if e.doc == nil {
 		e.tenant = claimedTenant(in)
 	}
-	if e.refused == cause.Error() {
+	if last != nil && *last == *e {
 		return false
 	}
-	e.refused = cause.Error()
+	s.set(in.Source, e)
 	s.log.Warn("tenant document refused", "tenant", e.tenant, "source", in.Source, "reason", e.refused)
 	return true
 }
 
-func (s *Set) removeLocked(source string) (changed bool) {
-	e, ok := s.entries[source]
-	if !ok {
+func (s *Set) remove(source string) (changed bool) {
+	e, known := s.entries[source]
+	if !known {
 		return false
 	}
-	delete(s.entries, source)
+	s.set(source, nil)
 	s.log.Info("tenant document removed", "tenant", e.tenant, "source", source)
 	return true
+}
+
+// set makes an entry of a source, or nothing, visible to readers.
+func (s *Set) set(source string, e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, known := s.entries[source]; known {
+		delete(s.entries, source)
+		s.index.leave(last.tenant, source, s.entries)
+	}
+	if e != nil {
+		s.entries[source] = e
+		s.index.join(e.tenant, source, s.entries)
+	}
 }
 
 // decode reads a document and holds it against the server's region.
@@ -282,43 +279,14 @@ func claimedTenant(in Input) string {
 	return in.Source
 }
 
-// publishLocked makes the entries visible to readers and tells subscribers.
-func (s *Set) publishLocked() {
-	v := &view{byIssuer: map[string][]Candidate{}, byTenant: make(map[string]Status, len(s.entries))}
-	for _, source := range slices.Sorted(maps.Keys(s.entries)) {
-		v.add(source, s.entries[source])
-	}
-	for _, candidates := range v.byIssuer {
-		slices.SortFunc(candidates, func(a, b Candidate) int { return strings.Compare(a.Document.Tenant, b.Document.Tenant) })
-	}
-	s.view.Store(v)
+// tell tells subscribers that something changed.
+func (s *Set) tell() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	for _, c := range s.subscribers {
 		select {
 		case c <- struct{}{}:
 		default:
-		}
-	}
-}
-
-// add takes an entry into the view. Of two documents of one tenant the first, by
-// source, is enforced.
-func (v *view) add(source string, e *entry) {
-	status, taken := v.byTenant[e.tenant]
-	if taken && status.Document != nil {
-		status.Refused = source + ": a second document of the same tenant: remove one of them"
-		v.byTenant[e.tenant] = status
-		return
-	}
-	v.byTenant[e.tenant] = Status{Document: e.doc, Refused: e.refused}
-	if e.doc == nil {
-		return
-	}
-	for i := range e.doc.Issuers {
-		issuer := &e.doc.Issuers[i]
-		names := append([]string{issuer.Issuer}, issuer.Aliases...)
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
-			v.byIssuer[name] = append(v.byIssuer[name], Candidate{Document: e.doc, Issuer: issuer})
 		}
 	}
 }

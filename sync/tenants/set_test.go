@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -63,21 +64,6 @@ func TestDocumentIsFoundByTenantIssuerAndAlias(t *testing.T) {
 		if diff := cmp.Diff(names, tenants(iss)); diff != "" {
 			t.Errorf("%q: %s", iss, diff)
 		}
-	}
-}
-
-func TestIssuersAreListedOnce(t *testing.T) {
-	t.Parallel()
-	s := newSet()
-	shared := func(d *tenantdoc.Document) { d.Issuers[0].Issuer = "https://shared.example" }
-	s.Replace([]Input{
-		{Source: "a", Raw: encode(t, document("n/a", 1, shared))},
-		{Source: "b", Raw: encode(t, document("n/b", 1, shared))},
-		{Source: "c", Raw: encode(t, document("n/c", 1, nil))},
-		{Source: "d", Raw: []byte("{")},
-	})
-	if diff := cmp.Diff([]string{"https://login.example/n/c", "https://shared.example"}, s.Issuers()); diff != "" {
-		t.Fatal(diff)
 	}
 }
 
@@ -174,6 +160,17 @@ func TestRemovedDocumentIsNoLongerEnforced(t *testing.T) {
 	}
 }
 
+func TestSourceThatNowSpeaksOfAnotherTenantMoves(t *testing.T) {
+	t.Parallel()
+	s := newSet()
+	s.Replace([]Input{{Source: "a", Raw: []byte("{")}})
+	s.Put(Input{Source: "a", Raw: encode(t, document("n/a", 1, nil))})
+	s.Put(Input{Source: "a", Raw: encode(t, document("n/b", 1, nil))})
+	if len(s.Statuses()) != 1 || generation(s, "n/b") != 1 || len(s.ByIssuer("https://login.example/n/a")) != 0 {
+		t.Fatalf("statuses %+v", s.Statuses())
+	}
+}
+
 func TestSecondDocumentOfATenantIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSet()
@@ -260,4 +257,23 @@ func FuzzDocumentsAreEnforcedOrRefused(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkChangeOfOneAmongTenThousandTenants(b *testing.B) {
+	s := newSet()
+	var all []Input
+	for i := range 10_000 {
+		name := "n/t" + strconv.Itoa(i)
+		all = append(all, Input{Source: name, Raw: encode(b, document(name, 1, nil))})
+	}
+	s.Replace(all)
+	versions := [][]byte{encode(b, document("n/t7", 2, nil)), encode(b, document("n/t7", 3, nil))}
+	i := 0
+	for b.Loop() {
+		s.Put(Input{Source: "n/t7", Raw: versions[i%2]})
+		i++
+	}
+	if g := generation(s, "n/t7"); g != 2 && g != 3 {
+		b.Fatalf("generation %d", g)
+	}
 }
