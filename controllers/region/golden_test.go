@@ -1,0 +1,151 @@
+package region
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	psaapi "k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/authority"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var epoch = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+
+// plainFacts are those of a region that was just declared, in a cloud that is
+// ready.
+func plainFacts(t testing.TB) *Facts {
+	t.Helper()
+	r := &v1alpha1.MailboxRegion{
+		ObjectMeta: metav1.ObjectMeta{Name: "virginia", Namespace: "regions-gcch", UID: "11111111-2222-3333-4444-555555555555", Generation: 1},
+		Spec: v1alpha1.MailboxRegionSpec{
+			Cloud: "gcc-high", Geography: "NAM", Country: "US",
+			Endpoint: v1alpha1.RegionEndpoint{Hostname: "virginia.sync.agency.us"},
+			Storage:  v1alpha1.RegionStorage{Embedded: &v1alpha1.EmbeddedStorage{Size: resource.MustParse("50Gi")}},
+		},
+	}
+	cloud := testCloud("gcc-high")
+	return &Facts{Now: epoch, Region: r, Cloud: cloud, Authority: testAuthority(t, "gcc-high"), Replica: ReplicaFacts{Tenants: map[string]EnforcedFacts{}}}
+}
+
+// fullFacts are those of a region that uses every field that shapes an object.
+func fullFacts(t testing.TB) *Facts {
+	t.Helper()
+	f := plainFacts(t)
+	f.Cloud.Spec.Compliance = v1alpha1.CloudCompliance{Cryptography: v1alpha1.CryptographyFIPS140, MinimumTLSVersion: v1alpha1.TLSVersion13}
+	spec := &f.Region.Spec
+	spec.Endpoint.Hostname = "2001:db8::7"
+	spec.Endpoint.Service = &v1alpha1.ServiceEndpoint{
+		Type: v1alpha1.ServiceLoadBalancer, Annotations: map[string]string{"dns.example/name": "virginia"}, LoadBalancerClass: "example.com/internal",
+	}
+	spec.Storage.Embedded.StorageClassName = "encrypted"
+	spec.DeletionPolicy = v1alpha1.DeletionDelete
+	spec.Template = v1alpha1.RegionTemplate{
+		Annotations:                   map[string]string{"backup.example/include": "data"},
+		NodeSelector:                  map[string]string{"topology.kubernetes.io/region": "us-gov-virginia"},
+		Tolerations:                   []corev1.Toleration{{Key: "mail", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}},
+		PriorityClassName:             "mail",
+		TerminationGracePeriodSeconds: 60,
+		Resources: &corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("4Gi")},
+		},
+	}
+	f.Tenants = []TenantFacts{{Name: "agency/agency", UID: "u", Generation: 1, IssuerPorts: []int32{443, 9443}}}
+	return f
+}
+
+func testAuthority(t testing.TB, cloud string) *authority.Authority {
+	t.Helper()
+	data, err := authority.Generate(cloud, v1alpha1.KeyECDSAP256, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := authority.Parse(cloud, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelCloud: cloud}}, Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func testSettings() Settings {
+	return Settings{Namespace: "bailiwick-system", Image: "registry.example/bailiwick:v1"}
+}
+
+// render gives the objects of a plan as YAML, without what is random.
+func render(t *testing.T, f *Facts) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	for _, obj := range decide(f, testSettings()).Plan.Wanted {
+		kind, err := apiutil.GVKForObject(obj, apiScheme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bundle, ok := obj.(*corev1.ConfigMap); ok && len(bundle.Data) > 0 {
+			bundle.Data = map[string]string{"ca.crt": "the root of the cloud\n"}
+		}
+		obj.GetObjectKind().SetGroupVersionKind(kind)
+		raw, err := yaml.Marshal(obj)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString("---\n")
+		out.Write(raw)
+	}
+	return out.Bytes()
+}
+
+func TestObjectsAreWhatTheGoldenFilesShow(t *testing.T) {
+	for name, facts := range map[string]*Facts{"plain.yaml": plainFacts(t), "full.yaml": fullFacts(t)} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join("testdata", name)
+			got := render(t, facts)
+			if *update {
+				if err := os.WriteFile(file, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("objects differ from %s; run the test with -update when that is meant (-want +got):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+func TestPodsSatisfyTheRestrictedPodSecurityStandard(t *testing.T) {
+	t.Parallel()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}
+	for name, f := range map[string]*Facts{"plain": plainFacts(t), "full": fullFacts(t)} {
+		template := buildStatefulSet(f.Region, f.Cloud, "image", resource.MustParse("1Gi")).Spec.Template
+		result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec))
+		if !result.Allowed {
+			t.Errorf("%s: %s", name, result.ForbiddenDetail())
+		}
+		privileged := template.DeepCopy()
+		privileged.Spec.Containers[0].SecurityContext.AllowPrivilegeEscalation = new(true)
+		if policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &privileged.ObjectMeta, &privileged.Spec)).Allowed {
+			t.Errorf("%s: a pod that may escalate passes: the check is no check", name)
+		}
+	}
+}
