@@ -100,10 +100,7 @@ func (r *replica) assemble() (err error) {
 		Logger:               r.logger,
 		Metrics:              r.registry,
 	})
-	if err != nil {
-		return err
-	}
-	return r.findDocuments()
+	return err
 }
 
 // findDocuments chooses where documents come from, and where reports go.
@@ -147,6 +144,9 @@ func (r *replica) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.findDocuments(); err != nil {
+		return errors.Join(err, listeners.close())
+	}
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopParts()
 	ctx, stopServing := context.WithCancel(ctx)
@@ -180,6 +180,14 @@ func (r *replica) run(ctx context.Context) error {
 // listeners are the open ports of a replica.
 type listeners struct {
 	https, metrics net.Listener
+}
+
+func (l listeners) close() error {
+	err := l.https.Close()
+	if l.metrics != nil {
+		err = errors.Join(err, l.metrics.Close())
+	}
+	return err
 }
 
 func (r *replica) listen() (listeners, error) {
