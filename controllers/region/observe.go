@@ -149,6 +149,9 @@ func (c *Controller) observeTenants(ctx context.Context, f *Facts) error {
 		return fmt.Errorf("list tenants of region %q: %w", key, err)
 	}
 	for i := range list.Items {
+		if list.Items[i].Spec.Cloud != f.Region.Spec.Cloud {
+			continue // refused for ever: it never lives here, and must not hold up a deletion
+		}
 		tenant := TenantFacts{Name: client.ObjectKeyFromObject(&list.Items[i]).String()}
 		document := &corev1.ConfigMap{}
 		found, err := c.get(ctx, f.Region.Namespace, tenantdoc.ConfigMapName(f.Region.Name, tenant.Name), document)

@@ -1,5 +1,5 @@
 // Package pace keeps one restless object from taking the controllers' time: each
-// object may be reconciled a few times in a row and then once a second.
+// object may be reconciled a few times in a row and then five times a second.
 package pace
 
 import (
@@ -12,9 +12,10 @@ import (
 )
 
 // every and burst: a change by a person is handled at once, also when a few follow
-// each other; a stream of events is handled once a second.
+// each other. A stream of events is handled five times a second, so that a change in
+// the midst of it is still enforced well within a second.
 const (
-	every = time.Second
+	every = 200 * time.Millisecond
 	burst = 5
 )
 
