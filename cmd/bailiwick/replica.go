@@ -64,14 +64,14 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	}
 	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged})
 	defer r.verifier.Close()
-	if err := r.assemble(); err != nil {
+	if err := r.assemble(ctx); err != nil {
 		return err
 	}
 	return r.run(ctx)
 }
 
-func (r *replica) assemble() (err error) {
-	if r.certs, err = server.NewCertificates(server.CertificateOptions{
+func (r *replica) assemble(ctx context.Context) (err error) {
+	if r.certs, err = server.NewCertificates(ctx, server.CertificateOptions{
 		Dir: r.flags.tlsDir, Hostname: r.flags.hostname(), Logger: r.logger, Metrics: r.registry,
 	}); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (r *replica) findDocuments() error {
 // run serves until the context ends or a part fails, then drains. The parts beside
 // the server go on until it has drained.
 func (r *replica) run(ctx context.Context) error {
-	listeners, err := r.listen()
+	listeners, err := r.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (r *replica) run(ctx context.Context) error {
 	var group errgroup.Group
 	part := func(run func(ctx context.Context) error) {
 		group.Go(func() error {
-			// A part that ends ends the server too: half a replica must not go on.
+			// When a part ends, so does the server: half a replica must not go on.
 			defer stopServing()
 			return run(parts)
 		})
@@ -190,16 +190,17 @@ func (l listeners) close() error {
 	return err
 }
 
-func (r *replica) listen() (listeners, error) {
+func (r *replica) listen(ctx context.Context) (listeners, error) {
+	var config net.ListenConfig
 	var l listeners
 	var err error
-	if l.https, err = net.Listen("tcp", r.endpoint(r.flags.port)); err != nil {
+	if l.https, err = config.Listen(ctx, "tcp", r.endpoint(r.flags.port)); err != nil {
 		return l, fmt.Errorf("--address, --port: %w", err)
 	}
 	if r.flags.metricsPort == 0 {
 		return l, nil
 	}
-	if l.metrics, err = net.Listen("tcp", r.endpoint(r.flags.metricsPort)); err != nil {
+	if l.metrics, err = config.Listen(ctx, "tcp", r.endpoint(r.flags.metricsPort)); err != nil {
 		return l, errors.Join(fmt.Errorf("--address, --metrics-port: %w", err), l.https.Close())
 	}
 	return l, nil

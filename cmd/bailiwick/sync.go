@@ -66,14 +66,30 @@ func newSyncCommand() *cobra.Command {
 // validate checks the flags. An error names the flag and the remedy.
 func (f *syncFlags) validate() error {
 	required := []struct{ name, value string }{
-		{"region", f.region}, {"cloud", f.cloud}, {"geography", f.geography}, {"url", f.url},
-		{"address", f.address}, {"tls-dir", f.tlsDir}, {"data-dir", f.dataDir},
+		{"region", f.region},
+		{"cloud", f.cloud},
+		{"geography", f.geography},
+		{"url", f.url},
+		{"address", f.address},
+		{"tls-dir", f.tlsDir},
+		{"data-dir", f.dataDir},
 	}
 	for _, flag := range required {
 		if flag.value == "" {
 			return fmt.Errorf("--%s: missing, give it a value", flag.name)
 		}
 	}
+	if err := f.validatePlace(); err != nil {
+		return err
+	}
+	if _, err := f.tlsVersion(); err != nil {
+		return err
+	}
+	return f.validateDocuments()
+}
+
+// validatePlace checks the flags that tell which region this is and where it listens.
+func (f *syncFlags) validatePlace() error {
 	if namespace, name, ok := strings.Cut(f.region, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 		return fmt.Errorf("--region: %q is not namespace/name", f.region)
 	}
@@ -83,10 +99,7 @@ func (f *syncFlags) validate() error {
 	if _, err := netip.ParseAddr(f.address); err != nil {
 		return fmt.Errorf("--address: %q is not an IP address", f.address)
 	}
-	if _, err := f.tlsVersion(); err != nil {
-		return err
-	}
-	return f.validateDocuments()
+	return nil
 }
 
 func (f *syncFlags) validateDocuments() error {

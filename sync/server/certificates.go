@@ -60,7 +60,7 @@ type Certificates struct {
 // NewCertificates makes a Certificates and tries to load for the first time. Files
 // that are missing or bad are no error: they are reported by Ready, and Watch picks
 // them up when they become good.
-func NewCertificates(o CertificateOptions) (*Certificates, error) {
+func NewCertificates(ctx context.Context, o CertificateOptions) (*Certificates, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -83,7 +83,7 @@ func NewCertificates(o CertificateOptions) (*Certificates, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	c.Reload(context.Background())
+	c.Reload(ctx)
 	return c, nil
 }
 

@@ -109,7 +109,7 @@ func TestVolumeOfKubernetesIsNoticed(t *testing.T) {
 		}
 	}
 	r := start(t, func(o *Options) {
-		certificates, err := NewCertificates(CertificateOptions{Dir: dir})
+		certificates, err := NewCertificates(t.Context(), CertificateOptions{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestCertificateThatIsMissingAtFirstIsPickedUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	logs := &logBuffer{}
-	c, err := NewCertificates(CertificateOptions{Dir: dir, Hostname: "mail.example", Logger: slog.New(slog.NewTextHandler(logs, nil))})
+	c, err := NewCertificates(t.Context(), CertificateOptions{Dir: dir, Hostname: "mail.example", Logger: slog.New(slog.NewTextHandler(logs, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestCertificatesNeedTheirMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	for i, wantError := range []bool{false, true} {
-		if _, err := NewCertificates(CertificateOptions{Dir: t.TempDir(), Metrics: registry}); (err != nil) != wantError {
+		if _, err := NewCertificates(t.Context(), CertificateOptions{Dir: t.TempDir(), Metrics: registry}); (err != nil) != wantError {
 			t.Errorf("registration %d: %v", i, err)
 		}
 	}

@@ -219,7 +219,7 @@ func start(t *testing.T, change ...func(*Options)) *running {
 	writePair(t, r.dir, certPEM, keyPEM)
 	r.pool.AppendCertsFromPEM(certPEM)
 	logger := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	certificates, err := NewCertificates(CertificateOptions{Dir: r.dir, Hostname: "127.0.0.1", Logger: logger, Metrics: registry})
+	certificates, err := NewCertificates(t.Context(), CertificateOptions{Dir: r.dir, Hostname: "127.0.0.1", Logger: logger, Metrics: registry})
 	if err != nil {
 		t.Fatal(err)
 	}
