@@ -20,7 +20,18 @@ func (r *replica) count(ctx context.Context) (tenants.Counts, error) {
 	if err != nil {
 		return tenants.Counts{}, err
 	}
-	return tenants.Counts{BytesStored: (stored + storedUnit - 1) / storedUnit * storedUnit}, nil
+	accounts, err := r.mail.Count(ctx)
+	if err != nil {
+		return tenants.Counts{}, err
+	}
+	counts := tenants.Counts{
+		BytesStored: (stored + storedUnit - 1) / storedUnit * storedUnit,
+		Tenants:     make(map[string]tenants.TenantCounts, len(accounts)),
+	}
+	for tenant, mailboxes := range accounts {
+		counts.Tenants[tenant] = tenants.TenantCounts{Mailboxes: mailboxes}
+	}
+	return counts, nil
 }
 
 // folderSize adds up the sizes of the files below a folder. Files that go away

@@ -55,6 +55,7 @@ func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
 		if err := e.setJSON(e.keys.meta(), accountMeta{Tenant: p.Tenant}); err != nil {
 			return err
 		}
+		tx.Add(census().String(p.Tenant), 1)
 		for _, m := range standard {
 			box := &mailbox{Name: m.name, Role: &m.role, SortOrder: m.sortOrder, IsSubscribed: true}
 			if err := e.createMailbox(box); err != nil {
