@@ -133,8 +133,8 @@ func (c *checker) secondApply(ctx context.Context) (string, error) {
 	return fmt.Sprintf("no diff, and none of %d objects was written", len(after)), nil
 }
 
-// settled returns the versions of all objects once two looks agree: a count in a status
-// may still be on its way from the mailboxes that were just filled.
+// settled returns the versions of all objects once two looks agree: reports of the
+// changes just made may still be on their way.
 func (c *checker) settled(ctx context.Context) (map[string]string, error) {
 	const patience = 100 * time.Second // counts are refreshed once a minute
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("objects keep changing"))
@@ -143,7 +143,7 @@ func (c *checker) settled(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	const quiet = 2 * time.Second
+	const quiet = 5 * time.Second // more than reports and statuses take to follow a change
 	err = kube.Poll(ctx, quiet, func(ctx context.Context) error {
 		now, err := c.Cluster.Versions(ctx)
 		if err != nil {

@@ -67,10 +67,10 @@ func All() []Figure {
 		{Name: "noop_reconcile_reads", Unit: "reads", Limit: 0, Source: noop("reads/op"), Scale: 1},
 		{Name: "noop_reconcile_us", Unit: "us", Limit: 200, Source: noop("ns/op"), Scale: perMicrosecond},
 		{Name: "create_region_extra_writes", Unit: "writes", Limit: 2, Scale: 1, Source: Source{
-			Kind: Bench, Package: "./controllers/region", Benchmark: "BenchmarkCreate", Metric: "extra-writes/op",
+			Kind: Bench, Package: "./controllers/region", Benchmark: "BenchmarkCreateRegion", Metric: "extra-writes/op",
 		}},
 		{Name: "create_tenant_extra_writes", Unit: "writes", Limit: 2, Scale: 1, Source: Source{
-			Kind: Bench, Package: "./controllers/tenant", Benchmark: "BenchmarkCreate", Metric: "extra-writes/op",
+			Kind: Bench, Package: "./controllers/tenant", Benchmark: "BenchmarkCreateTenant", Metric: "extra-writes/op",
 		}},
 		{Name: "propagation_p99_ms", Unit: "ms", Limit: 1000, Below: true, Source: Source{Kind: Demo, Metric: "propagation_p99_ms"}, Scale: 1},
 		{Name: "demo_warm_s", Unit: "s", Limit: 60, Source: Source{Kind: Demo, Metric: "demo_warm_s"}, Scale: 1},
