@@ -10,7 +10,7 @@ import (
 // and a second Authorization header too, because two readers may pick two of them.
 // Errors are of type *Error.
 func Bearer(r *http.Request) (string, error) {
-	if strings.Contains(r.URL.RawQuery, "access_token") && r.URL.Query().Has("access_token") {
+	if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 		return "", &Error{Code: CodeInvalidRequest, Reason: ReasonQuery, Detail: "the access token is in the query: send it in the Authorization header, and revoke this one"}
 	}
 	headers := r.Header.Values("Authorization")

@@ -28,6 +28,7 @@ func TestTokenIsTakenFromOneAuthorizationHeaderOnly(t *testing.T) {
 		"two headers":             {headers: []string{"Bearer a", "Bearer a"}, code: CodeInvalidRequest, reason: ReasonDuplicate},
 		"query":                   {target: "/?access_token=a", code: CodeInvalidRequest, reason: ReasonQuery},
 		"query beside the header": {target: "/?access_token=a", headers: []string{"Bearer a"}, code: CodeInvalidRequest, reason: ReasonQuery},
+		"query with an escape":    {target: "/?access%5Ftoken=a", code: CodeInvalidRequest, reason: ReasonQuery},
 		"another query":           {target: "/?x=access_token", headers: []string{"Bearer a"}, token: "a"},
 	}
 	for name, tc := range tests {
