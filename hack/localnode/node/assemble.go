@@ -67,11 +67,12 @@ func assemble(config Config, records *process.Records, spawner *process.Spawner)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{config: config, rest: restConfig, client: set, address: addresses.Node(), events: record.NewBroadcaster()}
+	n := &node{config: config, rest: restConfig, client: set, address: addresses.Node()}
 	base, err := n.baseVariables()
 	if err != nil {
 		return nil, err
 	}
+	n.events = record.NewBroadcaster()
 	recorder := n.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "localnode", Host: config.Name})
 	n.informers = informers.NewSharedInformerFactory(set, 0)
 	n.podInformers = informers.NewSharedInformerFactoryWithOptions(set, 0, ofNode(config.Name))

@@ -82,6 +82,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	defer n.events.Shutdown()
 	return n.run(ctx)
 }
 
@@ -160,7 +161,6 @@ func (n *node) run(ctx context.Context) error {
 	err = errors.Join(group.Wait(), closeErr)
 	n.informers.Shutdown()
 	n.podInformers.Shutdown()
-	n.events.Shutdown()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/hack/localnode/balancer"
 	"github.com/bailiwick-dev/bailiwick/hack/localnode/image"
+	"github.com/bailiwick-dev/bailiwick/hack/localnode/process"
 	"github.com/bailiwick-dev/bailiwick/hack/localnode/sandbox"
 )
 
@@ -53,8 +55,10 @@ func startPlane(t *testing.T) string {
 	var out bytes.Buffer
 	plane := exec.Command(binary, "up", "--quiet", "--kubeconfig="+kubeconfig)
 	plane.Dir, plane.Stdout, plane.Stderr = root, &out, &out
-	plane.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := plane.Start(); err != nil {
+	plane.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	spawner := process.NewSpawner()
+	t.Cleanup(spawner.Close)
+	if err := spawner.Start(plane); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -435,7 +439,7 @@ func (b *bench) checkLogs(t *testing.T, address string) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	stream, err := b.CoreV1().Pods(b.namespace).GetLogs("whole", &corev1.PodLogOptions{Follow: true, TailLines: &none}).Stream(ctx)
+	stream, err := b.CoreV1().Pods(b.namespace).GetLogs("whole", &corev1.PodLogOptions{Follow: true, TailLines: &one}).Stream(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,9 +447,11 @@ func (b *bench) checkLogs(t *testing.T, address string) {
 	if _, err := fetch(t, address, "/say", url.Values{"text": {"followed"}}); err != nil {
 		t.Fatal(err)
 	}
-	line := make([]byte, len("followed\n"))
-	if _, err := io.ReadFull(stream, line); err != nil || string(line) != "followed\n" {
-		t.Errorf("followed logs: got %q, %v", line, err)
+	lines := bufio.NewScanner(stream)
+	for lines.Scan() && lines.Text() != "followed" {
+	}
+	if lines.Text() != "followed" {
+		t.Errorf("followed logs end with %q, %v", lines.Text(), lines.Err())
 	}
 }
 
