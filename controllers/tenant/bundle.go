@@ -34,7 +34,7 @@ type bundles struct {
 }
 
 type bundle struct {
-	ref       v1alpha1.SecretKeyReference
+	ref       v1alpha1.SecretKeyReference // empty when the certificates are inline
 	uid       types.UID
 	version   int64
 	requested string
@@ -50,21 +50,23 @@ func (b *bundles) get(ctx context.Context, t *v1alpha1.Tenant, now time.Time, fa
 	if declared == nil {
 		return "", nil, nil
 	}
-	if declared.SecretRef == nil {
-		return declared.PEM, checkBundle(declared.PEM, "spec.identity.caBundle.pem", v1alpha1.ReasonInvalidSpec), nil
-	}
 	key := client.ObjectKeyFromObject(t)
-	want := bundle{ref: *declared.SecretRef, uid: t.UID, version: t.Generation, requested: t.Annotations[v1alpha1.AnnotationRequestedAt]}
+	want := bundle{uid: t.UID, version: t.Generation, requested: t.Annotations[v1alpha1.AnnotationRequestedAt], readAt: now}
+	if declared.SecretRef != nil {
+		want.ref = *declared.SecretRef
+	}
 	b.mu.Lock()
 	have, ok := b.known[key]
 	b.mu.Unlock()
 	if ok && have.current(want, now, failing) {
 		return have.pem, have.problem, nil
 	}
-	if err := b.fetch(ctx, t.Namespace, &want); err != nil {
+	if declared.SecretRef == nil {
+		want.pem = declared.PEM
+		want.problem = checkBundle(want.pem, "spec.identity.caBundle.pem", v1alpha1.ReasonInvalidSpec)
+	} else if err := b.fetch(ctx, t.Namespace, &want); err != nil {
 		return "", nil, err
 	}
-	want.readAt = now
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known == nil {

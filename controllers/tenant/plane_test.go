@@ -111,6 +111,7 @@ type world struct {
 	cloud      *v1alpha1.SovereignCloud
 	issuer     *issuertest.Issuer
 	resync     time.Duration
+	everywhere bool // let the operator see every namespace, as in production
 	controller *Controller
 	wire       *wire
 	passes     atomic.Int64
@@ -167,11 +168,15 @@ func (w *world) start() {
 		return w.wire
 	})
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{apply.LabelManagedBy: apply.ManagedBy})}
+	namespaces := map[string]cache.Config{w.regions: {}, w.tenants: {}, w.others: {}}
+	if w.everywhere {
+		namespaces = nil
+	}
 	mgr, err := manager.New(cfg, manager.Options{
 		Scheme: apiScheme,
 		Cache: cache.Options{
 			ByObject:          map[client.Object]cache.ByObject{&corev1.ConfigMap{}: ours},
-			DefaultNamespaces: map[string]cache.Config{w.regions: {}, w.tenants: {}, w.others: {}},
+			DefaultNamespaces: namespaces,
 			DefaultTransform:  cache.TransformStripManagedFields(),
 			SyncPeriod:        &w.resync,
 		},

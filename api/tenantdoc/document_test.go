@@ -1,0 +1,210 @@
+package tenantdoc
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// valid is a document in which every field is set.
+func valid() *Document {
+	return &Document{
+		Version: FormatVersion, Tenant: "agency/agency", UID: "5f0e8f6e", Generation: 7, Cloud: "gcc-high", Suspended: true,
+		Domains: []string{"agency.us", "mail.agency.us"},
+		Region:  "regions-gcch/ohio",
+		Regions: []Region{
+			{Name: "regions-gcch/virginia", Geography: "NAM", URL: "https://virginia.sync.agency.us", Home: true},
+			{Name: "regions-gcch/ohio", Geography: "EUR", URL: "https://ohio.sync.agency.us:8443"},
+		},
+		Issuers: []Issuer{{
+			Profile: ProfileEntra, Issuer: "https://login.microsoftonline.us/5f0e/v2.0", Aliases: []string{"https://sts.windows.net/5f0e/"},
+			JWKSURI: "https://login.microsoftonline.us/5f0e/discovery/v2.0/keys", AllowedHosts: []string{"login.microsoftonline.us"},
+			PrivateRanges: []string{"10.0.0.0/8"}, CABundle: "-----BEGIN CERTIFICATE-----", Audiences: []string{"api://bailiwick-sync"},
+			ClientIDs: []string{"client"}, Scopes: []string{"Mail.Sync"}, Algorithms: []string{"RS256", "EdDSA"}, DirectoryID: "5f0e",
+			Claims: Claims{Address: []string{"upn"}, Name: []string{"name"}, PreferredDataLocation: "xms_pdl"},
+		}},
+		Features: Features{SMIME: true, SensitivityLabels: true, SharedMailboxes: true},
+	}
+}
+
+func TestDocumentSurvivesEncodingAndDecoding(t *testing.T) {
+	t.Parallel()
+	raw, err := Encode(valid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(valid(), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEncodingIsDeterministic(t *testing.T) {
+	t.Parallel()
+	first, err := Encode(valid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		again, err := Encode(valid())
+		if err != nil || !bytes.Equal(first, again) {
+			t.Fatalf("the same document has other bytes (error %v):\n%s\n%s", err, first, again)
+		}
+	}
+}
+
+func TestUnknownFieldsAreIgnoredWithinAVersion(t *testing.T) {
+	t.Parallel()
+	raw, err := Encode(valid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := bytes.Replace(raw, []byte(`{"version":"1",`), []byte(`{"version":"1","later":{"a":[1]},`), 1)
+	if got, err := Decode(later); err != nil || !cmp.Equal(got, valid()) {
+		t.Errorf("a field of a later release changes the document: %v", err)
+	}
+}
+
+func TestInvalidDocumentNamesTheField(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		spoil func(*Document)
+		want  string
+	}{
+		"other version":            {func(d *Document) { d.Version = "2" }, `version: "2" is not "1"`},
+		"tenant without namespace": {func(d *Document) { d.Tenant = "agency" }, `tenant: "agency"`},
+		"tenant with two slashes":  {func(d *Document) { d.Tenant = "a/b/c" }, `tenant: "a/b/c"`},
+		"no uid":                   {func(d *Document) { d.UID = "" }, "uid: missing"},
+		"no generation":            {func(d *Document) { d.Generation = 0 }, "generation: 0"},
+		"no cloud":                 {func(d *Document) { d.Cloud = "" }, "cloud: missing"},
+		"no domains":               {func(d *Document) { d.Domains = nil }, "domains: empty"},
+		"empty domain":             {func(d *Document) { d.Domains[1] = "" }, `domains[1]: ""`},
+		"domain in upper case":     {func(d *Document) { d.Domains[0] = "Agency.us" }, `domains[0]: "Agency.us"`},
+		"address as domain":        {func(d *Document) { d.Domains[0] = "a@agency.us" }, `domains[0]: "a@agency.us"`},
+		"no regions":               {func(d *Document) { d.Regions = nil }, "regions: 0 home regions"},
+		"two homes":                {func(d *Document) { d.Regions[1].Home = true }, "regions: 2 home regions"},
+		"no home":                  {func(d *Document) { d.Regions[0].Home = false }, "regions: 0 home regions"},
+		"region of others":         {func(d *Document) { d.Region = "regions-eu/paris" }, `region: "regions-eu/paris" is not among regions`},
+		"region without namespace": {func(d *Document) { d.Regions[1].Name = "ohio" }, `regions[1].name: "ohio"`},
+		"region without geography": {func(d *Document) { d.Regions[0].Geography = "" }, "regions[0].geography: missing"},
+		"one geography twice":      {func(d *Document) { d.Regions[1].Geography = "NAM" }, `regions[1].geography: "NAM" occurs twice`},
+		"region on http":           {func(d *Document) { d.Regions[0].URL = "http://virginia" }, `regions[0].url: "http://virginia"`},
+		"region with a path":       {func(d *Document) { d.Regions[0].URL = "https://virginia/x" }, "regions[0].url"},
+		"region with a user":       {func(d *Document) { d.Regions[0].URL = "https://u@virginia" }, "regions[0].url"},
+		"region URL broken":        {func(d *Document) { d.Regions[0].URL = "https://%zz" }, "regions[0].url"},
+		"no issuers":               {func(d *Document) { d.Issuers = nil }, "issuers: empty"},
+		"unknown profile":          {func(d *Document) { d.Issuers[0].Profile = "saml" }, `issuers[0].profile: "saml"`},
+		"entra without directory":  {func(d *Document) { d.Issuers[0].DirectoryID = "" }, "issuers[0].directoryID: missing"},
+		"issuer on http":           {func(d *Document) { d.Issuers[0].Issuer = "http://login" }, `issuers[0].issuer: "http://login"`},
+		"keys on http":             {func(d *Document) { d.Issuers[0].JWKSURI = "http://login/keys" }, `jwksURI: "http://login/keys"`},
+		"no hosts":                 {func(d *Document) { d.Issuers[0].AllowedHosts = nil }, "allowedHosts: empty"},
+		"no audiences":             {func(d *Document) { d.Issuers[0].Audiences = nil }, "audiences: empty"},
+		"no address claim":         {func(d *Document) { d.Issuers[0].Claims.Address = nil }, "claims.address: empty"},
+		"no algorithms":            {func(d *Document) { d.Issuers[0].Algorithms = nil }, "algorithms: empty"},
+		"algorithm none":           {func(d *Document) { d.Issuers[0].Algorithms[1] = "none" }, `algorithms[1]: "none"`},
+		"algorithm HS256":          {func(d *Document) { d.Issuers[0].Algorithms[0] = "HS256" }, `algorithms[0]: "HS256"`},
+		"range without bits":       {func(d *Document) { d.Issuers[0].PrivateRanges[0] = "10.0.0.0" }, `privateRanges[0]: "10.0.0.0"`},
+	} {
+		d := valid()
+		tc.spoil(d)
+		_, err := Encode(d)
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: Encode gives %v, want ErrInvalid with %q", name, err, tc.want)
+		}
+		raw, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Decode(raw); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: Decode gives %v, want ErrInvalid with %q", name, err, tc.want)
+		}
+	}
+}
+
+func TestWhatIsNoDocumentIsRefused(t *testing.T) {
+	t.Parallel()
+	raw, err := Encode(valid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"nothing":        {nil, "not JSON"},
+		"noise":          {[]byte("noise"), "not JSON"},
+		"other type":     {[]byte(`{"version":1}`), "not JSON"},
+		"cut":            {raw[:len(raw)/2], "not JSON"},
+		"two documents":  {append(bytes.Clone(raw), raw...), "data after the document"},
+		"too many bytes": {bytes.Repeat([]byte(" "), MaxDocumentBytes+1), "more than"},
+	} {
+		if _, err := Decode(tc.raw); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want ErrInvalid with %q", name, err, tc.want)
+		}
+	}
+}
+
+func TestDocumentThatDoesNotFitIsRefusedWithTheRemedy(t *testing.T) {
+	t.Parallel()
+	d := valid()
+	d.Issuers[0].CABundle = strings.Repeat("x", MaxDocumentBytes)
+	if _, err := Encode(d); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "shorten the lists") {
+		t.Errorf("%v, want ErrInvalid with the remedy", err)
+	}
+}
+
+func TestOnlyAsymmetricAlgorithmsAreAccepted(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"} {
+		if !IsAcceptedAlgorithm(alg) {
+			t.Errorf("%s is refused", alg)
+		}
+	}
+	for _, alg := range []string{"", "none", "None", "HS256", "HS384", "HS512", "rs256", "RS1", "ES256K", "A128KW"} {
+		if IsAcceptedAlgorithm(alg) {
+			t.Errorf("%q is accepted", alg)
+		}
+	}
+}
+
+func FuzzDecodeAcceptsOnlyWhatEncodes(f *testing.F) {
+	raw, err := Encode(valid())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"version":"1"}`))
+	f.Add([]byte(`{"version":"1","tenant":"a/b","uid":"u","generation":1,"cloud":"c","domains":["d"]}`))
+	f.Add([]byte(`[`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		d, err := Decode(raw)
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Errorf("error %v is not ErrInvalid", err)
+			}
+			return
+		}
+		once, err := Encode(d)
+		if err != nil {
+			if len(raw) < MaxDocumentBytes/8 { // escaping may make a long one too long
+				t.Fatalf("what was decoded does not encode: %v", err)
+			}
+			return
+		}
+		again, err := Decode(once)
+		if err != nil {
+			t.Fatalf("what was encoded does not decode: %v", err)
+		}
+		twice, err := Encode(again)
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Errorf("encoding is not stable (error %v):\n%s\n%s", err, once, twice)
+		}
+	})
+}
