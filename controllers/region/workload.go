@@ -183,7 +183,7 @@ func buildContainer(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, i
 			ReadOnlyRootFilesystem:   new(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
-		StartupProbe:   probe("/healthz", 2, 60),
+		StartupProbe:   probe("/healthz", 1, 120),
 		LivenessProbe:  probe("/healthz", 10, 6),
 		ReadinessProbe: probe("/readyz", 2, 2),
 		VolumeMounts: []corev1.VolumeMount{

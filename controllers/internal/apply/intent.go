@@ -19,21 +19,43 @@ var seed = maphash.MakeSeed()
 type intent struct {
 	key    key
 	object client.Object
-	raw    []byte
 	sum    uint64
 }
 
+// binary is what the types of Kubernetes' own APIs offer: an encoding that is the
+// same for the same object, and several times as fast as JSON.
+type binary interface{ Marshal() ([]byte, error) }
+
 func newIntent(k key, obj client.Object) (*intent, error) {
+	raw, err := encode(obj)
+	if err != nil {
+		return nil, err
+	}
+	return &intent{key: k, object: obj, sum: maphash.Bytes(seed, raw)}, nil
+}
+
+func encode(obj client.Object) ([]byte, error) {
+	if fast, ok := obj.(binary); ok {
+		raw, err := fast.Marshal()
+		if err != nil {
+			return nil, fmt.Errorf("encode: %w", err)
+		}
+		return raw, nil
+	}
 	raw, err := json.Marshal(obj)
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return &intent{key: k, object: obj, raw: raw, sum: maphash.Bytes(seed, raw)}, nil
+	return raw, nil
 }
 
 // fields gives the declared fields with the digest annotation, and the digest.
 func (i *intent) fields() (map[string]any, string, error) {
-	fields, err := decodeFields(i.raw)
+	raw, err := json.Marshal(i.object)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode: %w", err)
+	}
+	fields, err := decodeFields(raw)
 	if err != nil {
 		return nil, "", err
 	}

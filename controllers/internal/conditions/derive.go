@@ -141,7 +141,7 @@ func complete(c *metav1.Condition, s Summary) {
 }
 
 func bounded(message string) string {
-	message = strings.ToValidUTF8(strings.Join(strings.Fields(message), " "), "")
+	message = strings.Join(strings.Fields(strings.ToValidUTF8(message, "")), " ")
 	if len(message) <= maxMessage {
 		return message
 	}

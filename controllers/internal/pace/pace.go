@@ -19,6 +19,10 @@ const (
 	burst = 5
 )
 
+// soonest is how long a request waits at least, so that it never comes again for a
+// sliver of a token.
+const soonest = time.Millisecond
+
 // maxIdle is how many objects are remembered before those that rest are dropped.
 const maxIdle = 4096
 
@@ -56,12 +60,11 @@ func (l *Limited) wait(req reconcile.Request) time.Duration {
 		bucket = rate.NewLimiter(rate.Every(every), burst)
 		l.buckets[req] = bucket
 	}
-	reservation := bucket.ReserveN(now, 1)
-	wait := reservation.DelayFrom(now)
-	if wait > 0 {
-		reservation.CancelAt(now)
+	if bucket.AllowN(now, 1) {
+		return 0
 	}
-	return wait
+	missing := 1 - bucket.TokensAt(now)
+	return max(soonest, time.Duration(missing*float64(every)))
 }
 
 func (l *Limited) dropIdle(now time.Time) {
