@@ -1,10 +1,8 @@
 package mail
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -176,7 +174,7 @@ func (d *desk) query(args object) []string {
 	return strs(d.call("Email/query", args)["ids"])
 }
 
-// message makes a plain message of header lines and a body.
+// mime makes a plain message of header lines and a body.
 func mime(body string, header ...string) string {
 	return strings.Join(header, "\r\n") + "\r\n\r\n" + body
 }
@@ -373,6 +371,3 @@ func TestTrimmedHistoryCannotBeCalculated(t *testing.T) {
 		equal(t, method, d.refused(method, object{"sinceQueryState": "nonsense"}), jmap.ErrorCannotCalculateChanges)
 	}
 }
-
-var _ = bytes.NewReader
-var _ = fmt.Sprint
