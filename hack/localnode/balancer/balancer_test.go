@@ -289,6 +289,7 @@ func TestOnlyReadyPodsOfTheSelectorAreTargets(t *testing.T) {
 // bench is a balancer on fake objects.
 type bench struct {
 	*Balancer
+
 	client   *fake.Clientset
 	services cache.Indexer
 	pods     cache.Indexer

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -56,9 +57,11 @@ func Read(ctx context.Context, path string, done <-chan struct{}, options Option
 
 type cancelling struct {
 	*io.PipeReader
+
 	cancel context.CancelFunc
 }
 
+// Close ends the reading, even while it waits for more.
 func (c *cancelling) Close() error {
 	c.cancel()
 	return c.PipeReader.Close()
@@ -96,30 +99,25 @@ func closed(done <-chan struct{}) bool {
 	}
 }
 
-// render turns stored lines into what the container wrote.
+// render turns stored lines into what the container wrote. A line without its end is still being written.
 func render(out io.Writer, source io.Reader, options Options) error {
 	lines := bufio.NewReader(source)
-	written, begin := 0, true
+	rest, begin := options.Limit, true
 	for {
 		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 && line[len(line)-1] == '\n' {
-			text, ends := decode(line, begin && options.Timestamps, options.Since)
-			begin = ends || text == nil
-			if options.Limit > 0 && written+len(text) > options.Limit {
-				text = text[:options.Limit-written]
-			}
-			if _, err := out.Write(text); err != nil {
-				return err
-			}
-			written += len(text)
-			if options.Limit > 0 && written >= options.Limit {
-				return nil
-			}
-		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		text, ends := decode(line, begin && options.Timestamps, options.Since)
+		begin = ends || text == nil
+		if options.Limit > 0 {
+			text = text[:min(len(text), rest)]
+			rest -= len(text)
+		}
+		if _, err := out.Write(text); err != nil || (options.Limit > 0 && rest == 0) {
 			return err
 		}
 	}
@@ -159,8 +157,8 @@ func seekTail(file *os.File, lines int) error {
 		if _, err := file.ReadAt(chunk, start); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		for i := len(chunk) - 1; i >= 0; i-- {
-			if chunk[i] != '\n' {
+		for i, c := range slices.Backward(chunk) {
+			if c != '\n' {
 				continue
 			}
 			if lines--; lines < 0 {

@@ -176,7 +176,7 @@ func (n *node) sweep() error {
 }
 
 // control adds the controllers of the node to a group.
-func (n *node) control(group *errgroup.Group, ctx context.Context, listener net.Listener) { //nolint:revive // the group comes first because it is what the call adds to
+func (n *node) control(ctx context.Context, group *errgroup.Group, listener net.Listener) {
 	group.Go(func() error { return n.runPods(ctx) })
 	group.Go(func() error { return n.register(ctx, listener) })
 	group.Go(func() error { return n.runStorage(ctx) })

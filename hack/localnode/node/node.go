@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -54,7 +53,7 @@ type Config struct {
 // stop; the end of ctx is none.
 func Run(ctx context.Context, config Config) error {
 	if config.Log == nil {
-		config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		config.Log = slog.New(slog.DiscardHandler)
 	}
 	if config.Backoff == 0 {
 		config.Backoff = pod.DefaultBackoff
@@ -95,7 +94,7 @@ func lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // descriptors are small
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("data folder %q: another node uses it: %w", dir, err), file.Close())
 	}
 	return func() { _ = file.Close() }, nil
@@ -141,7 +140,7 @@ func (n *node) baseVariables() (map[string]string, error) {
 func (n *node) run(ctx context.Context) error {
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	listener, err := n.listen()
+	listener, err := n.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +149,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	group, running := errgroup.WithContext(serving)
 	group.Go(func() error { return n.serve(running, listener) })
-	n.control(group, running, listener)
+	n.control(running, group, listener)
 	n.config.Log.Info("node is ready", "name", n.config.Name, "mount paths", n.host.Mode.String(), "api", listener.Addr().String())
 	select {
 	case <-ctx.Done():

@@ -88,6 +88,7 @@ func startPlane(t *testing.T) string {
 // bench is a running node, its clients and the namespace of the test.
 type bench struct {
 	*kubernetes.Clientset
+
 	rest      *rest.Config
 	config    Config
 	namespace string

@@ -23,7 +23,7 @@ import (
 const headerTimeout = 10 * time.Second
 
 // listen opens the node's API on its own address.
-func (n *node) listen() (net.Listener, error) {
+func (n *node) listen(ctx context.Context) (net.Listener, error) {
 	authorities, err := n.authorities()
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (n *node) listen() (net.Listener, error) {
 		return nil, err
 	}
 
-	listener, err := net.Listen("tcp", netip.AddrPortFrom(n.address, n.config.Port).String())
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(n.address, n.config.Port).String())
 	if err != nil {
 		return nil, fmt.Errorf("API of the node: %w", err)
 	}
@@ -55,9 +55,11 @@ func (n *node) authorities() ([]byte, error) {
 // tlsListener is a TLS listener that still tells its TCP address.
 type tlsListener struct {
 	net.Listener
+
 	config *tls.Config
 }
 
+// Accept returns a connection whose handshake is made with its first use.
 func (l *tlsListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {

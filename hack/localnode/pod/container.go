@@ -151,8 +151,7 @@ func again(policy corev1.RestartPolicy, code int) bool {
 func (c *container) once(ctx context.Context) (code int, notMade bool) {
 	run := c.runNumber()
 	l, err := c.prepare(ctx, run)
-	var block *blocked
-	if errors.As(err, &block) {
+	if block, ok := errors.AsType[*blocked](err); ok {
 		c.block(block)
 		return 0, true
 	}
@@ -165,7 +164,7 @@ func (c *container) once(ctx context.Context) (code int, notMade bool) {
 	began := time.Now()
 	c.supervise(ctx, proc)
 	exit := proc.Exit()
-	c.set(func() { c.end(c.describe(exit, began, run)) })
+	c.set(func() { c.end(c.describe(context.WithoutCancel(ctx), exit, began, run)) })
 	return exit.Code, false
 }
 
@@ -220,7 +219,7 @@ func (c *container) backOff(ctx context.Context, wait time.Duration, notMade boo
 	}
 	c.set(func() { c.move(c.waitingState(wait, notMade)) })
 	if !notMade {
-		c.worker.host.warn(c.worker.view(), "BackOff", fmt.Sprintf("Back-off restarting failed container %s", c.name))
+		c.worker.host.warn(c.worker.view(), "BackOff", "Back-off restarting failed container "+c.name)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -268,14 +267,14 @@ func ended(code int, reason, message string, began, finished time.Time) *corev1.
 }
 
 // describe turns an exit into a state, with the message that the container left.
-func (c *container) describe(exit process.Exit, began time.Time, run int32) *corev1.ContainerStateTerminated {
+func (c *container) describe(ctx context.Context, exit process.Exit, began time.Time, run int32) *corev1.ContainerStateTerminated {
 	reason := "Completed"
 	if exit.Code != 0 {
 		reason = "Error"
 	}
 	message, _ := os.ReadFile(messageFile(c.launched.dir, run)) // no file is no message
 	if len(message) == 0 && exit.Code != 0 && c.spec.TerminationMessagePolicy == corev1.TerminationMessageFallbackToLogsOnError {
-		message = lastLines(c.logPath(run))
+		message = lastLines(ctx, c.logPath(run))
 	}
 	state := ended(exit.Code, reason, string(message[:min(len(message), maxMessage)]), began, exit.Finished)
 	state.Signal = int32(exit.Signal) //nolint:gosec // signals are small
@@ -299,9 +298,9 @@ func (c *container) set(change func()) {
 	c.worker.report()
 }
 
-func lastLines(path string) []byte {
+func lastLines(ctx context.Context, path string) []byte {
 	const fallbackLines = 80
-	reader, err := journal.Read(context.Background(), path, nil, journal.Options{Tail: fallbackLines})
+	reader, err := journal.Read(ctx, path, nil, journal.Options{Tail: fallbackLines})
 	if err != nil {
 		return nil
 	}

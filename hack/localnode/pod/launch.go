@@ -212,8 +212,7 @@ func (l *launch) exec(ctx context.Context, args []string, io streams) (int, erro
 	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	err = cmd.Wait()
 	stop()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return failed.ExitCode(), ctx.Err()
 	}
 	return 0, errors.Join(err, ctx.Err())

@@ -134,7 +134,8 @@ func TestConditionsChangeTheirTimeOnlyWithTheirStatus(t *testing.T) {
 			t.Errorf("%s: got %+v", kind, condition)
 		}
 	}
-	f.previous.Conditions = append(got.Conditions, corev1.PodCondition{Type: "gate", Status: corev1.ConditionTrue})
+	f.previous.Conditions = got.Conditions
+	f.previous.Conditions = append(f.previous.Conditions, corev1.PodCondition{Type: "gate", Status: corev1.ConditionTrue})
 	if ready := find(f.status().Conditions, corev1.PodReady); ready.Status != corev1.ConditionTrue || ready.ObservedGeneration != 3 {
 		t.Errorf("with its gate: got %+v", ready)
 	}

@@ -69,7 +69,7 @@ func (p *Provider) CreatePod(_ context.Context, pod *corev1.Pod) error {
 	}
 	worker := newWorker(p.host, pod.DeepCopy(), after, p.tell)
 	p.workers[name] = worker
-	p.running.Go(func() {
+	p.running.Go(func() { //nolint:contextcheck // a pod outlives the call that creates it
 		worker.Run()
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -243,5 +244,5 @@ func (c *container) hook(ctx context.Context, handler *corev1.LifecycleHandler) 
 		}
 		return nil
 	}
-	return fmt.Errorf("the hook has no handler that this node supports")
+	return errors.New("the hook has no handler that this node supports")
 }

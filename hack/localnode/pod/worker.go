@@ -189,7 +189,7 @@ func (w *Worker) initialise(sidecarLife context.Context, sidecars *sync.WaitGrou
 			}
 			continue
 		}
-		code := c.loop(w.alive)
+		code := c.loop(w.alive) //nolint:contextcheck // init containers end with the pod, sidecars after it
 		if w.alive.Err() != nil {
 			return false
 		}

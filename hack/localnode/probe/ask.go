@@ -148,9 +148,9 @@ const eagerInterval = 200 * time.Millisecond
 // one.
 func (t *Target) Run(ctx context.Context, probe *corev1.Probe, eager bool, observe func(outcome Outcome, changed bool, err error) bool) {
 	tracker := NewTracker(probe)
-	period := seconds(probe.PeriodSeconds, 10)
+	period := orDefault(probe.PeriodSeconds, 10*time.Second)
 	eager = eager && probe.Exec == nil
-	alive := sleep(ctx, seconds(probe.InitialDelaySeconds, 0))
+	alive := sleep(ctx, orDefault(probe.InitialDelaySeconds, 0))
 	for alive {
 		answer := t.bounded(ctx, probe)
 		if ctx.Err() != nil {
@@ -180,16 +180,16 @@ func (t *Target) pause(ctx context.Context, probe *corev1.Probe, period time.Dur
 }
 
 func (t *Target) bounded(ctx context.Context, probe *corev1.Probe) error {
-	ctx, cancel := context.WithTimeout(ctx, seconds(probe.TimeoutSeconds, 1))
+	ctx, cancel := context.WithTimeout(ctx, orDefault(probe.TimeoutSeconds, time.Second))
 	defer cancel()
 	return t.Ask(ctx, &probe.ProbeHandler)
 }
 
-func seconds(value int32, fallback time.Duration) time.Duration {
+func orDefault(value int32, fallback time.Duration) time.Duration {
 	if value > 0 {
 		return time.Duration(value) * time.Second
 	}
-	return fallback * time.Second
+	return fallback
 }
 
 // sleep waits; it says whether the context is still alive.

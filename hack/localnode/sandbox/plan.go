@@ -48,28 +48,28 @@ const (
 // Plan is what the shim does before it becomes the process.
 type Plan struct {
 	// Root is the folder that becomes the root of the file system.
-	Root string
+	Root string `json:"root"`
 	// Binds are mounted below the root in this order.
-	Binds []Bind
+	Binds []Bind `json:"binds"`
 	// ReadOnlyRoot makes the root itself read-only; the binds keep their own flags.
-	ReadOnlyRoot bool
+	ReadOnlyRoot bool `json:"readOnlyRoot"`
 	// Hostname is what the process sees as the name of its machine.
-	Hostname string
+	Hostname string `json:"hostname"`
 	// Dir is the working directory within the root.
-	Dir string
+	Dir string `json:"dir"`
 	// Args is the command; the first one is looked up in PATH when it has no slash.
-	Args []string
+	Args []string `json:"args"`
 	// Path is the executable when it is not the first of Args.
-	Path string
+	Path string `json:"path"`
 }
 
 // Bind shows a file or folder of the machine at a path below the root.
 type Bind struct {
-	Source   string
-	Target   string
-	ReadOnly bool
+	Source   string `json:"source"`
+	Target   string `json:"target"`
+	ReadOnly bool   `json:"readOnly"`
 	// Optional leaves the bind out when the machine refuses it.
-	Optional bool
+	Optional bool `json:"optional"`
 }
 
 // ErrStart says that the shim could not become the process.

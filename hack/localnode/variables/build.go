@@ -2,7 +2,9 @@ package variables
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"sort"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,9 +48,7 @@ func (l List) Strings() []string {
 // object that is missing.
 func (b *Builder) Build(ctx context.Context, pod *corev1.Pod, container *corev1.Container) (List, error) {
 	list := List{}
-	for name, value := range b.Base {
-		list[name] = value
-	}
+	maps.Copy(list, b.Base)
 	for i := range container.EnvFrom {
 		if err := b.addAll(ctx, list, pod.Namespace, &container.EnvFrom[i]); err != nil {
 			return nil, err
@@ -104,7 +104,7 @@ func (b *Builder) value(ctx context.Context, list List, pod *corev1.Pod, contain
 	case from.SecretKeyRef != nil:
 		return b.secretKey(ctx, pod.Namespace, from.SecretKeyRef)
 	}
-	return "", false, fmt.Errorf("valueFrom: the source is not supported by this node")
+	return "", false, errors.New("valueFrom: the source is not supported by this node")
 }
 
 func (b *Builder) resource(pod *corev1.Pod, container *corev1.Container, ref *corev1.ResourceFieldSelector) (value string, set bool, err error) {

@@ -64,7 +64,7 @@ func subPath(volume, sub string) (string, error) {
 	} else if err != nil {
 		return "", fmt.Errorf("subPath %q: %w", sub, err)
 	}
-	real, err := filepath.EvalSymlinks(filepath.Join(volume, sub))
+	found, err := filepath.EvalSymlinks(filepath.Join(volume, sub))
 	if err != nil {
 		return "", fmt.Errorf("subPath %q: %w", sub, err)
 	}
@@ -72,8 +72,8 @@ func subPath(volume, sub string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("subPath %q: %w", sub, err)
 	}
-	if real != base && !strings.HasPrefix(real, base+string(filepath.Separator)) {
+	if found != base && !strings.HasPrefix(found, base+string(filepath.Separator)) {
 		return "", fmt.Errorf("subPath %q: leads out of the volume", sub)
 	}
-	return real, nil
+	return found, nil
 }

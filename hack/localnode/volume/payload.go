@@ -3,7 +3,9 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"time"
@@ -46,6 +48,7 @@ func Rendered(volume *corev1.Volume) bool {
 // rendering is one call of Render: what was rendered so far and when the first token in it wants replacement.
 type rendering struct {
 	*Renderer
+
 	pod     *corev1.Pod
 	payload Payload
 	refresh time.Time
@@ -106,9 +109,7 @@ func (r *rendering) configMap(ctx context.Context, name string, items []corev1.K
 	for key, value := range object.Data {
 		data[key] = []byte(value)
 	}
-	for key, value := range object.BinaryData {
-		data[key] = value
-	}
+	maps.Copy(data, object.BinaryData)
 	return r.keys(fmt.Sprintf("configmap %q", name), data, items, optional, mode)
 }
 
@@ -169,7 +170,7 @@ func (r *rendering) field(item *corev1.DownwardAPIVolumeFile) (string, error) {
 			return downward.Resource(container, item.ResourceFieldRef, r.Allocatable)
 		}
 	}
-	return "", fmt.Errorf("neither a field nor a resource of a container of the pod")
+	return "", errors.New("neither a field nor a resource of a container of the pod")
 }
 
 func (r *rendering) token(ctx context.Context, projection *corev1.ServiceAccountTokenProjection, mode *int32) error {

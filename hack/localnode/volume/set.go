@@ -103,7 +103,7 @@ func hostPath(source *corev1.HostPathVolumeSource) error {
 	if source.Type != nil {
 		kind = *source.Type
 	}
-	switch kind {
+	switch kind { //nolint:exhaustive // the other kinds are only checked, below
 	case corev1.HostPathUnset:
 		return nil
 	case corev1.HostPathDirectoryOrCreate:

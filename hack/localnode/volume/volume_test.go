@@ -72,15 +72,13 @@ func testPod(volumes ...corev1.Volume) *corev1.Pod {
 
 func named(name string) corev1.LocalObjectReference { return corev1.LocalObjectReference{Name: name} }
 
-func mode(m int32) *int32 { return &m }
-
 func TestProjectedVolumeCollectsItsSources(t *testing.T) {
 	t.Parallel()
 	yes := true
 	volume := corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-		DefaultMode: mode(0o400),
+		DefaultMode: new(int32(0o400)),
 		Sources: []corev1.VolumeProjection{
-			{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: named("settings"), Items: []corev1.KeyToPath{{Key: "level", Path: "deep/er/level", Mode: mode(0o600)}}}},
+			{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: named("settings"), Items: []corev1.KeyToPath{{Key: "level", Path: "deep/er/level", Mode: new(int32(0o600))}}}},
 			{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: named("none"), Optional: &yes}},
 			{Secret: &corev1.SecretProjection{LocalObjectReference: named("credentials")}},
 			{Secret: &corev1.SecretProjection{LocalObjectReference: named("none"), Optional: &yes}},
@@ -120,12 +118,12 @@ func TestWholeObjectsAreRenderedWithDefaultMode(t *testing.T) {
 			Payload{"level": {Data: []byte("debug"), Mode: 0o644}, "raw": {Data: []byte{0, 1}, Mode: 0o644}},
 		},
 		{
-			corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "credentials", DefaultMode: mode(0o600)}},
+			corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "credentials", DefaultMode: new(int32(0o600))}},
 			Payload{"password": {Data: []byte("hunter2"), Mode: 0o600}},
 		},
 		{
 			corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{
-				{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}, Mode: mode(0o444)},
+				{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}, Mode: new(int32(0o444))},
 			}}},
 			Payload{"labels": {Data: []byte(`app="x"`), Mode: 0o444}},
 		},
@@ -308,8 +306,6 @@ func TestTokensAreKeptForFourFifthsOfTheirLife(t *testing.T) {
 	}
 }
 
-func kind(k corev1.HostPathType) *corev1.HostPathType { return &k }
-
 func TestFoldersOfTheMachineAreCheckedOrMade(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -328,17 +324,17 @@ func TestFoldersOfTheMachineAreCheckedOrMade(t *testing.T) {
 		good bool
 	}{
 		{"/does/not/exist", nil, true},
-		{filepath.Join(dir, "new"), kind(corev1.HostPathDirectoryOrCreate), true},
-		{filepath.Join(dir, "new-file"), kind(corev1.HostPathFileOrCreate), true},
-		{filepath.Join(dir, "none", "file"), kind(corev1.HostPathFileOrCreate), false},
-		{dir, kind(corev1.HostPathDirectory), true},
-		{file, kind(corev1.HostPathDirectory), false},
-		{file, kind(corev1.HostPathFile), true},
-		{dir, kind(corev1.HostPathFile), false},
-		{filepath.Join(dir, "socket"), kind(corev1.HostPathSocket), true},
-		{"/dev/null", kind(corev1.HostPathCharDev), true},
-		{"/does/not/exist", kind(corev1.HostPathDirectory), false},
-		{dir, kind("Nonsense"), false},
+		{filepath.Join(dir, "new"), new(corev1.HostPathDirectoryOrCreate), true},
+		{filepath.Join(dir, "new-file"), new(corev1.HostPathFileOrCreate), true},
+		{filepath.Join(dir, "none", "file"), new(corev1.HostPathFileOrCreate), false},
+		{dir, new(corev1.HostPathDirectory), true},
+		{file, new(corev1.HostPathDirectory), false},
+		{file, new(corev1.HostPathFile), true},
+		{dir, new(corev1.HostPathFile), false},
+		{filepath.Join(dir, "socket"), new(corev1.HostPathSocket), true},
+		{"/dev/null", new(corev1.HostPathCharDev), true},
+		{"/does/not/exist", new(corev1.HostPathDirectory), false},
+		{dir, new(corev1.HostPathType("Nonsense")), false},
 	} {
 		if err := hostPath(&corev1.HostPathVolumeSource{Path: test.path, Type: test.kind}); (err == nil) != test.good {
 			t.Errorf("%s %v: got %v", test.path, test.kind, err)
