@@ -45,7 +45,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet || r.URL.Path != configMapsPath:
 		c.fault(w, "unexpected "+r.Method+" "+r.URL.Path)
 	case query.Get("sendInitialEvents") != "":
-		answer(w, streamingRefuse, metav1.Status{
+		c.answer(w, streamingRefuse, metav1.Status{
 			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: streamingRefuse,
 		})
 	case query.Get("watch") != "":
@@ -69,7 +69,7 @@ func (c *cluster) list(w http.ResponseWriter, selector string) {
 		c.fault(w, "list with the selector "+selector)
 		return
 	}
-	answer(w, http.StatusOK, list)
+	c.answer(w, http.StatusOK, list)
 }
 
 func (c *cluster) patch(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +88,7 @@ func (c *cluster) patch(w http.ResponseWriter, r *http.Request) {
 		c.fault(w, err.Error())
 		return
 	}
-	answer(w, http.StatusOK, corev1.ConfigMap{
+	c.answer(w, http.StatusOK, corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{Kind: "ConfigMap", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: reportName, ResourceVersion: "2"}, Data: patched.Data,
 	})
 	c.reports <- report
@@ -99,10 +99,12 @@ func (c *cluster) fault(w http.ResponseWriter, what string) {
 	w.WriteHeader(http.StatusInternalServerError)
 }
 
-func answer(w http.ResponseWriter, status int, object any) {
+func (c *cluster) answer(w http.ResponseWriter, status int, object any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(object)
+	if err := json.NewEncoder(w).Encode(object); err != nil {
+		c.faults <- err.Error()
+	}
 }
 
 func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {

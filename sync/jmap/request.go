@@ -47,67 +47,120 @@ func ParseRequest(body []byte) (*Request, *Problem) {
 	return req, nil
 }
 
-func (r *Request) decode(body []byte) error {
-	members, err := objectMembers(body)
+// decode walks the body once, because it may be large.
+func (r *Request) decode(body jsontext.Value) error {
+	if body.Kind() != jsontext.KindBeginObject {
+		return errors.New("not an object")
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	present := map[string]bool{}
+	for dec.PeekKind() != jsontext.KindEndObject {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		present[name] = true
+		if err := r.decodeMember(dec, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for _, name := range []string{"using", "methodCalls"} {
+		if !present[name] {
+			return fmt.Errorf("%s: missing", name)
+		}
+	}
+	return nil
+}
+
+func (r *Request) decodeMember(dec *jsontext.Decoder, name string) error {
+	if name == "methodCalls" {
+		return r.decodeCalls(dec)
+	}
+	value, err := dec.ReadValue()
 	if err != nil {
 		return err
 	}
-	if r.Using, err = decodeStrings(members["using"]); err != nil {
-		return fmt.Errorf("using: %w", err)
+	switch name {
+	case "using":
+		r.Using, err = decodeStrings(value)
+	case "createdIds":
+		err = r.decodeCreatedIDs(value)
 	}
-	calls, err := arrayItems(members["methodCalls"])
-	if err != nil {
-		return fmt.Errorf("methodCalls: %w", err)
+	return err
+}
+
+func (r *Request) decodeCalls(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != jsontext.KindBeginArray {
+		return errors.New("not an array")
 	}
-	for i, raw := range calls {
-		call, err := decodeInvocation(raw)
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != jsontext.KindEndArray {
+		call, err := decodeInvocation(dec)
 		if err != nil {
-			return fmt.Errorf("methodCalls[%d]: %w", i, err)
+			return fmt.Errorf("call %d: %w", len(r.Calls), err)
 		}
 		r.Calls = append(r.Calls, call)
 	}
-	if created, ok := members["createdIds"]; ok {
-		return r.decodeCreatedIDs(created)
-	}
-	return nil
+	_, err := dec.ReadToken()
+	return err
 }
 
 func (r *Request) decodeCreatedIDs(raw jsontext.Value) error {
 	members, err := objectMembers(raw)
 	if err != nil {
-		return fmt.Errorf("createdIds: %w", err)
+		return err
 	}
 	r.CreatedIDs = make(map[string]string, len(members))
 	for creation, value := range members {
 		id, err := decodeString(value)
 		if err != nil || !ValidID(id) || !ValidID(creation) {
-			return errors.New("createdIds: not a map of Id to Id")
+			return errors.New("not a map of Id to Id")
 		}
 		r.CreatedIDs[creation] = id
 	}
 	return nil
 }
 
-func decodeInvocation(raw jsontext.Value) (Invocation, error) {
-	items, err := arrayItems(raw)
-	if err != nil {
-		return Invocation{}, err
+// decodeInvocation reads the three items of a method call.
+func decodeInvocation(dec *jsontext.Decoder) (inv Invocation, err error) {
+	if dec.PeekKind() != jsontext.KindBeginArray {
+		return inv, errors.New("not an array")
 	}
-	if len(items) != 3 {
-		return Invocation{}, fmt.Errorf("has %d items, want name, arguments and call id", len(items))
+	if _, err := dec.ReadToken(); err != nil {
+		return inv, err
 	}
-	name, err := decodeString(items[0])
-	if err != nil {
-		return Invocation{}, fmt.Errorf("name: %w", err)
+	items := []struct {
+		name string
+		kind jsontext.Kind
+		read func(jsontext.Value) error
+	}{
+		{"name", jsontext.KindString, func(v jsontext.Value) (err error) { inv.Name, err = decodeString(v); return err }},
+		{"arguments", jsontext.KindBeginObject, func(v jsontext.Value) error { inv.Args = json.RawMessage(bytes.Clone(v)); return nil }},
+		{"call id", jsontext.KindString, func(v jsontext.Value) (err error) { inv.ID, err = decodeString(v); return err }},
 	}
-	if items[1].Kind() != jsontext.KindBeginObject {
-		return Invocation{}, errors.New("arguments: not an object")
+	for _, item := range items {
+		if kind := dec.PeekKind(); kind != item.kind {
+			return inv, fmt.Errorf("%s: want a JSON %s", item.name, kindName(item.kind))
+		}
+		value, err := dec.ReadValue()
+		if err != nil {
+			return inv, err
+		}
+		if err := item.read(value); err != nil {
+			return inv, fmt.Errorf("%s: %w", item.name, err)
+		}
 	}
-	id, err := decodeString(items[2])
-	if err != nil {
-		return Invocation{}, fmt.Errorf("call id: %w", err)
+	if dec.PeekKind() != jsontext.KindEndArray {
+		return inv, errors.New("more than name, arguments and call id")
 	}
-	return Invocation{Name: name, Args: json.RawMessage(items[1]), ID: id}, nil
+	_, err = dec.ReadToken()
+	return inv, err
 }
 
 // objectMembers splits an object into its members.
