@@ -3,6 +3,7 @@ package mail
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
@@ -36,6 +37,9 @@ func (k keys) reference(hash string) store.Key {
 	return store.NewKey(string(k)).String("reference").String(hash)
 }
 
+// idDigits is the number of digits of an id.
+const idDigits = 8
+
 // place is an email's entry in an index by receivedAt.
 func place(index store.Key, received int64, id string) []byte {
 	return index.Descending(orderly(received)).String(id)
@@ -54,7 +58,8 @@ func cutPlace(key []byte, index store.Key) (received int64, id string, err error
 // orderly maps a signed number to an unsigned one of the same order.
 func orderly(n int64) uint64 { return uint64(n) ^ 1<<63 } //nolint:gosec // keeps every bit
 
-// newID makes the next id of an account. The letter tells people what it names.
+// newID makes the next id of an account. The letter tells people what it names. Ids are of one length, so that they
+// sort in the order in which they were made.
 func (e *edit) newID(letter string) (string, error) {
 	value, err := e.get(e.keys.next())
 	if err != nil {
@@ -67,5 +72,6 @@ func (e *edit) newID(letter string) (string, error) {
 		}
 	}
 	e.tx.Set(e.keys.next(), store.Key(nil).Uint(n+1))
-	return letter + strconv.FormatUint(n, 36), nil
+	digits := strconv.FormatUint(n, 36)
+	return letter + strings.Repeat("0", max(0, idDigits-len(digits))) + digits, nil
 }
