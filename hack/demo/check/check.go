@@ -3,9 +3,9 @@ package check
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/hack/demo/cast"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/world"
@@ -38,18 +38,21 @@ func Run(ctx context.Context, w *world.World, counts map[string]int) error {
 		{"logs", c.logs},
 		{"deletion", c.deletion}, // last: a deletion cannot be taken back
 	}
-	var broken []error
+	var broken []string
 	for _, fact := range facts {
 		detail, err := fact.hold(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		}
 		if err != nil {
-			broken = append(broken, fmt.Errorf("%s: %w", fact.name, err))
+			broken = append(broken, fact.name)
 			w.Log.Sayf("FAIL %s: %v", fact.name, err)
 			continue
 		}
 		w.Log.Sayf("ok   %s: %s", fact.name, detail)
 	}
 	if len(broken) > 0 {
-		return fmt.Errorf("%d of %d facts do not hold: %w", len(broken), len(facts), errors.Join(broken...))
+		return fmt.Errorf("%d of %d facts do not hold: %s", len(broken), len(facts), strings.Join(broken, ", "))
 	}
 	w.Log.Sayf("all %d facts hold", len(facts))
 	return nil

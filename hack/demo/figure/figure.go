@@ -39,6 +39,9 @@ type Source struct {
 	// Benchmark and Metric name a benchmark's result, as `go test -bench` prints it.
 	Benchmark string
 	Metric    string
+	// Best takes the best of several runs of each benchmark: what else the machine does
+	// can only make a run slower. Without it the worst run counts.
+	Best bool
 }
 
 // Kind is a way to measure.
@@ -57,7 +60,9 @@ const (
 const perMicrosecond = 1e-3 // benchmarks tell nanoseconds
 
 func noop(metric string) Source {
-	return Source{Kind: Bench, Package: "./controllers/...", Benchmark: "BenchmarkNoopReconcile", Metric: metric}
+	return Source{
+		Kind: Bench, Package: "./controllers/...", Benchmark: "BenchmarkNoopReconcile", Metric: metric, Best: metric == "ns/op",
+	}
 }
 
 // All returns every figure, in the order in which they are printed.
@@ -135,34 +140,55 @@ func (f Figure) Print(out io.Writer, value float64) error {
 // ErrNoResult says that a benchmark did not report what a figure needs.
 var ErrNoResult = errors.New("no result")
 
-// Worst reads the output of `go test -bench` and returns the greatest value of a metric
-// over all benchmarks with this name. Sub-benchmarks count.
-func Worst(output io.Reader, benchmark, metric string) (float64, error) {
-	worst, found := 0.0, false
+// Read reads the output of `go test -bench` and returns the source's metric: of each
+// benchmark with its name, sub-benchmarks and packages apart, the best or worst run, and
+// of these the worst.
+func (s Source) Read(output io.Reader) (float64, error) {
+	runs, err := s.runs(output)
+	if err != nil {
+		return 0, err
+	}
+	if len(runs) == 0 {
+		return 0, fmt.Errorf("%w: no %s reports %q", ErrNoResult, s.Benchmark, s.Metric)
+	}
+	worst := 0.0
+	for _, values := range runs {
+		value := slices.Max(values)
+		if s.Best {
+			value = slices.Min(values)
+		}
+		worst = max(worst, value)
+	}
+	return worst, nil
+}
+
+// runs collects the values of the metric by package and benchmark.
+func (s Source) runs(output io.Reader) (map[string][]float64, error) {
+	runs, pkg := map[string][]float64{}, ""
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || !isBenchmark(fields[0], benchmark) { //nolint:mnd // name, count, value, unit
+		if len(fields) == 2 && fields[0] == "pkg:" { //nolint:mnd // key and value
+			pkg = fields[1]
+		}
+		if len(fields) < 4 || !isBenchmark(fields[0], s.Benchmark) { //nolint:mnd // name, count, value, unit
 			continue
 		}
-		for i := 2; i+1 < len(fields); i += 2 {
-			if fields[i+1] != metric {
-				continue
-			}
-			value, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				return 0, fmt.Errorf("benchmark %q: %w", fields[0], err)
-			}
-			worst, found = max(worst, value), true
+		at := slices.Index(fields, s.Metric)
+		if at < 3 { //nolint:mnd // the first unit
+			continue
 		}
+		value, err := strconv.ParseFloat(fields[at-1], 64)
+		if err != nil {
+			return nil, fmt.Errorf("benchmark %q: %w", fields[0], err)
+		}
+		key := pkg + " " + fields[0]
+		runs[key] = append(runs[key], value)
 	}
 	if err := lines.Err(); err != nil {
-		return 0, fmt.Errorf("read benchmark output: %w", err)
+		return nil, fmt.Errorf("read benchmark output: %w", err)
 	}
-	if !found {
-		return 0, fmt.Errorf("%w: no %s reports %q", ErrNoResult, benchmark, metric)
-	}
-	return worst, nil
+	return runs, nil
 }
 
 // isBenchmark reports whether a printed name, with sub-benchmark and processor count, is

@@ -17,17 +17,27 @@ import (
 const output = `goos: linux
 pkg: github.com/bailiwick-dev/bailiwick/controllers/region
 BenchmarkNoopReconcile-2      	   10000	    110234 ns/op	         0 reads/op	         0 writes/op
+BenchmarkNoopReconcile-2      	   10000	    990000 ns/op	         0 reads/op	         1 writes/op
 BenchmarkNoopReconcile/large-2	   10000	    150000 ns/op	         1.5 reads/op	         0 writes/op
+pkg: github.com/bailiwick-dev/bailiwick/controllers/tenant
+BenchmarkNoopReconcile-2      	   10000	    120000 ns/op	         0 reads/op	         0 writes/op
 BenchmarkNoopReconcileSlowly-2	       1	 999999999 ns/op
 PASS
 `
 
-func TestWorstOfAllRunsCounts(t *testing.T) {
+func TestWorstOfAllBenchmarksCounts(t *testing.T) {
 	t.Parallel()
-	for metric, want := range map[string]float64{"ns/op": 150000, "reads/op": 1.5, "writes/op": 0} {
-		got, err := figure.Worst(strings.NewReader(output), "BenchmarkNoopReconcile", metric)
-		if err != nil || got != want {
-			t.Errorf("%s: %v, %v, want %v", metric, got, err, want)
+	cases := []struct {
+		metric string
+		best   bool
+		want   float64
+	}{
+		{"ns/op", true, 150000}, {"ns/op", false, 990000}, {"reads/op", false, 1.5}, {"writes/op", false, 1},
+	}
+	for _, c := range cases {
+		source := figure.Source{Benchmark: "BenchmarkNoopReconcile", Metric: c.metric, Best: c.best}
+		if got, err := source.Read(strings.NewReader(output)); err != nil || got != c.want {
+			t.Errorf("%+v: %v, %v", c, got, err)
 		}
 	}
 }
@@ -36,11 +46,13 @@ func TestMissingResultIsAnError(t *testing.T) {
 	t.Parallel()
 	cases := map[string][2]string{"benchmark": {"BenchmarkOther", "ns/op"}, "metric": {"BenchmarkNoopReconcile", "B/op"}}
 	for name, c := range cases {
-		if _, err := figure.Worst(strings.NewReader(output), c[0], c[1]); !errors.Is(err, figure.ErrNoResult) {
+		source := figure.Source{Benchmark: c[0], Metric: c[1]}
+		if _, err := source.Read(strings.NewReader(output)); !errors.Is(err, figure.ErrNoResult) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := figure.Worst(strings.NewReader("BenchmarkX 1 many ns/op"), "BenchmarkX", "ns/op"); err == nil {
+	broken := figure.Source{Benchmark: "BenchmarkX", Metric: "ns/op"}
+	if _, err := broken.Read(strings.NewReader("BenchmarkX 1 many ns/op")); err == nil {
 		t.Error("a value that is no number was accepted")
 	}
 }

@@ -49,18 +49,21 @@ type World struct {
 func Start(ctx context.Context, root string, log *progress.Log) (*World, error) {
 	w := &World{Root: root, Log: log, Issuers: map[string]*identity.Issuer{}, regions: map[cast.Object]Region{}}
 	if err := w.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		}
 		return nil, errors.Join(err, w.Close(ctx))
 	}
 	return w, nil
 }
 
 func (w *World) start(ctx context.Context) error {
-	folder, err := os.MkdirTemp("", "bailiwick-demo-")
+	folder, err := newFolder(os.TempDir())
 	if err != nil {
-		return fmt.Errorf("make temporary folder: %w", err)
+		return err
 	}
-	w.Folder = folder
-	w.undo.push("temporary folder", func(context.Context) error { return os.RemoveAll(folder) })
+	w.Folder = folder.path
+	w.undo.push("temporary folder", func(context.Context) error { return folder.remove() })
 	steps := []struct {
 		what string
 		run  func(context.Context) error
