@@ -15,6 +15,7 @@ import (
 // applied is what came of a decision.
 type applied struct {
 	apply.Outcome
+
 	// Authority is the one that is there now; nil when there is none.
 	Authority *authority.Authority
 }

@@ -97,5 +97,5 @@ func quantity(names []string, one, many string) string {
 }
 
 func count(names []string) int32 {
-	return int32(min(len(names), math.MaxInt32)) //nolint:gosec // bounded by min
+	return int32(min(len(names), math.MaxInt32))
 }

@@ -174,7 +174,8 @@ func badInputs() map[string]bad {
 	return map[string]bad{
 		"no cloud": {
 			func(f *Facts) { f.Cloud = nil }, regions, v1alpha1.ReasonCloudNotFound,
-			[]string{`cloud "gcc-high" of spec.cloud does not exist`, "create the SovereignCloud"}, nil, both,
+			[]string{`cloud "gcc-high" of spec.cloud does not exist`, "create the SovereignCloud"},
+			nil, both,
 		},
 		"cloud being deleted": {
 			func(f *Facts) { f.Cloud.DeletionTimestamp = &now }, regions, v1alpha1.ReasonCloudNotReady, []string{`"gcc-high" is being deleted`}, nil, both,
@@ -184,23 +185,33 @@ func badInputs() map[string]bad {
 		},
 		"home region missing": {
 			func(f *Facts) { delete(f.Regions, virginia) }, regions, v1alpha1.ReasonRegionNotFound,
-			[]string{`region "regions-gcch/virginia" does not exist`, "spec.homeRegion"}, nil, []string{"ohio"},
+			[]string{`region "regions-gcch/virginia" does not exist`, "spec.homeRegion"},
+			nil,
+			[]string{"ohio"},
 		},
 		"satellite missing": {
 			func(f *Facts) { delete(f.Regions, ohio) }, regions, v1alpha1.ReasonRegionNotFound,
-			[]string{`region "regions-gcch/ohio" does not exist`, "spec.regions"}, []string{"virginia"}, []string{"virginia"},
+			[]string{`region "regions-gcch/ohio" does not exist`, "spec.regions"},
+			[]string{"virginia"},
+			[]string{"virginia"},
 		},
 		"region of another cloud": {
 			func(f *Facts) { f.Regions[virginia].Spec.Cloud, f.CloudRegions = "worldwide", []string{"ohio"} }, regions, v1alpha1.ReasonRegionCloudMismatch,
-			[]string{`region "regions-gcch/virginia" is in cloud "worldwide", tenant "agency" in "gcc-high": choose a region of "gcc-high" (ohio) in spec.homeRegion`}, nil, []string{"ohio"},
+			[]string{`region "regions-gcch/virginia" is in cloud "worldwide", tenant "agency" in "gcc-high": choose a region of "gcc-high" (ohio) in spec.homeRegion`},
+			nil,
+			[]string{"ohio"},
 		},
 		"region of another cloud, none to choose": {
 			func(f *Facts) { f.Regions[virginia].Spec.Cloud = "worldwide" }, regions, v1alpha1.ReasonRegionCloudMismatch,
-			[]string{`"gcc-high" has no region yet, create one`}, nil, []string{"ohio"},
+			[]string{`"gcc-high" has no region yet, create one`},
+			nil,
+			[]string{"ohio"},
 		},
 		"region for its own namespace": {
 			func(f *Facts) { f.Regions[ohio].Spec.AllowedTenants = v1alpha1.AllowedTenants{} }, regions, v1alpha1.ReasonRegionNotAllowed,
-			[]string{`region "regions-gcch/ohio" does not take tenants of namespace "agency"`, "spec.allowedTenants"}, []string{"virginia"}, []string{"virginia"},
+			[]string{`region "regions-gcch/ohio" does not take tenants of namespace "agency"`, "spec.allowedTenants"},
+			[]string{"virginia"},
+			[]string{"virginia"},
 		},
 		"region for other labels": {
 			func(f *Facts) {
@@ -210,7 +221,9 @@ func badInputs() map[string]bad {
 		},
 		"region being deleted": {
 			func(f *Facts) { f.Regions[ohio].DeletionTimestamp = &now }, regions, v1alpha1.ReasonRegionDeleting,
-			[]string{`region "regions-gcch/ohio" is being deleted`, "name another in spec.regions"}, []string{"virginia"}, both,
+			[]string{`region "regions-gcch/ohio" is being deleted`, "name another in spec.regions"},
+			[]string{"virginia"},
+			both,
 		},
 		"home region being deleted": {
 			func(f *Facts) { f.Regions[virginia].DeletionTimestamp = &now }, regions, v1alpha1.ReasonRegionDeleting, []string{"spec.homeRegion"}, nil, both,
@@ -222,44 +235,53 @@ func badInputs() map[string]bad {
 		},
 		"region without an endpoint": {
 			func(f *Facts) { f.Regions[virginia].Status.EndpointURL = "" }, regions, v1alpha1.ReasonRegionNotReady,
-			[]string{`region "regions-gcch/virginia" has no endpoint yet`}, nil, both,
+			[]string{`region "regions-gcch/virginia" has no endpoint yet`},
+			nil, both,
 		},
 		"one geography twice": {
 			func(f *Facts) { f.Regions[ohio].Spec.Geography = "NAM" }, regions, v1alpha1.ReasonGeographyTwice,
-			[]string{`regions "regions-gcch/virginia" and "regions-gcch/ohio" are both in geography "NAM": keep one`}, []string{"virginia"}, []string{"virginia"},
+			[]string{`regions "regions-gcch/virginia" and "regions-gcch/ohio" are both in geography "NAM": keep one`},
+			[]string{"virginia"},
+			[]string{"virginia"},
 		},
 		"replica refuses": {
 			func(f *Facts) {
 				f.Reports[ohio] = []tenantdoc.TenantReport{{UID: "uid-1", Generation: 1, Refused: "version: \"1\""}}
 			}, regions, v1alpha1.ReasonDocumentRefused,
-			[]string{`region "regions-gcch/ohio" refuses the document: version`}, both, both,
+			[]string{`region "regions-gcch/ohio" refuses the document: version`},
+			both, both,
 		},
 		"replica behind": {
 			func(f *Facts) {
 				f.Reports[ohio] = append(f.Reports[ohio], tenantdoc.TenantReport{UID: "uid-1", Generation: 1})
 			}, regions, v1alpha1.ReasonNotEnforcedYet,
-			[]string{`region "regions-gcch/ohio" does not enforce`}, both, both,
+			[]string{`region "regions-gcch/ohio" does not enforce`},
+			both, both,
 		},
 		"replica enforces a tenant of the same name": {
 			func(f *Facts) { f.Reports[ohio][0].UID = "uid-0" }, regions, v1alpha1.ReasonNotEnforcedYet, []string{"regions-gcch/ohio"}, both, both,
 		},
 		"domain of another": {
 			func(f *Facts) { f.Holders["agency.us"] = "other/tenant" }, domains, v1alpha1.ReasonDomainConflict,
-			[]string{`domain "agency.us" is held by tenant "other/tenant"`, "remove it from spec.domains"}, nil, both,
+			[]string{`domain "agency.us" is held by tenant "other/tenant"`, "remove it from spec.domains"},
+			nil, both,
 		},
 		"all domains of another": {
 			func(f *Facts) {
 				f.Holders = map[v1alpha1.MailDomain]string{"agency.us": "o/t", "mail.agency.us": "o/t"}
 			}, domains, v1alpha1.ReasonDomainConflict,
-			[]string{`domain "agency.us"`, `domain "mail.agency.us"`}, nil, nil,
+			[]string{`domain "agency.us"`, `domain "mail.agency.us"`},
+			nil, nil,
 		},
 		"cloud without Entra": {
 			func(f *Facts) { f.Cloud.Spec.Identity.AuthorityHosts = nil; f.Answer = issuers.Answer{} }, identity, v1alpha1.ReasonIssuerOutsideCloud,
-			[]string{"spec.identity.authorityHosts is empty", "ADFS or OIDC"}, nil, nil,
+			[]string{"spec.identity.authorityHosts is empty", "ADFS or OIDC"},
+			nil, nil,
 		},
 		"issuer outside the cloud": {
 			custom(v1alpha1.IdentityADFS, "https://fs.other.example/adfs"), identity, v1alpha1.ReasonIssuerOutsideCloud,
-			[]string{`spec.identity.adfs.issuer: host "fs.other.example" is not one that cloud "gcc-high" allows (*.id.agency.us, fs.agency.us)`, "spec.identity.tenantIssuerHosts"}, nil, both,
+			[]string{`spec.identity.adfs.issuer: host "fs.other.example" is not one that cloud "gcc-high" allows (*.id.agency.us, fs.agency.us)`, "spec.identity.tenantIssuerHosts"},
+			nil, both,
 		},
 		"issuer that ends like an allowed one": {
 			custom(v1alpha1.IdentityOIDC, "https://evil-fs.agency.us"), identity, v1alpha1.ReasonIssuerOutsideCloud, []string{"evil-fs.agency.us"}, nil, both,

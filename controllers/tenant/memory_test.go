@@ -142,6 +142,7 @@ func TestStatusWaitsForRegionsOnlyForAMoment(t *testing.T) {
 // secrets answers with one Secret and counts.
 type secrets struct {
 	client.Reader
+
 	secret *corev1.Secret
 	err    error
 	reads  int

@@ -105,7 +105,7 @@ func otherCloud(f *Facts, region *v1alpha1.MailboxRegion, v *regionVerdict) *pro
 
 func noConsent(f *Facts, region *v1alpha1.MailboxRegion, v *regionVerdict) *problem {
 	allowed := region.Spec.AllowedTenants.Namespaces
-	remedy := ""
+	var remedy string
 	switch allowed.From {
 	case v1alpha1.NamespacesAll:
 		return nil

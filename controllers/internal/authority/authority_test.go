@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -204,7 +203,7 @@ func TestMalformedAuthorityNamesTheKeyAtFault(t *testing.T) {
 		if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: error %v, want ErrMalformed with %q", name, err, tc.want)
 		}
-		if err != nil && bytes.Contains([]byte(err.Error()), []byte("BEGIN")) {
+		if err != nil && strings.Contains(err.Error(), "BEGIN") {
 			t.Errorf("%s: the error shows content of the Secret", name)
 		}
 	}

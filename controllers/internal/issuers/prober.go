@@ -27,15 +27,15 @@ import (
 // asks.
 type Query struct {
 	// Issuer is the URL under which the discovery document lies.
-	Issuer string
+	Issuer string `json:"issuer"`
 	// Aliases are further issuers for which the document may speak.
-	Aliases []string
+	Aliases []string `json:"aliases"`
 	// Hosts may be fetched from.
-	Hosts []string
+	Hosts []string `json:"hosts"`
 	// PrivateRanges are where a host may resolve beside public addresses.
-	PrivateRanges []netip.Prefix
+	PrivateRanges []netip.Prefix `json:"privateRanges"`
 	// CABundle is trusted in place of the system's certificates when it is set.
-	CABundle string
+	CABundle string `json:"caBundle"`
 }
 
 // Answer is what is known now.

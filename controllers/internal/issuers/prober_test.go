@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -230,7 +231,7 @@ func TestManyIssuersAreAskedByFewWorkers(t *testing.T) {
 	for n := range owners {
 		q := queryOf(i)
 		q.Aliases = []string{fmt.Sprintf("https://alias-%d.example", n)} // each query differs
-		want(t, p, types.NamespacedName{Namespace: "n", Name: fmt.Sprint(n)}, q)
+		want(t, p, types.NamespacedName{Namespace: "n", Name: strconv.Itoa(n)}, q)
 	}
 	for range owners {
 		select {

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -116,10 +117,13 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	var body any = i.keys
 	if r.URL.Path != "/keys" {
 		document := map[string]any{"issuer": i.issuer, "jwks_uri": i.server.URL + "/keys"}
-		for name, value := range i.extra {
-			document[name] = value
-		}
+		maps.Copy(document, i.extra)
 		body = document
 	}
-	_ = json.NewEncoder(w).Encode(body)
+	raw, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(raw)
 }
