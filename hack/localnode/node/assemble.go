@@ -178,6 +178,7 @@ func (n *node) sweep() error {
 // control adds the controllers of the node to a group.
 func (n *node) control(ctx context.Context, group *errgroup.Group, listener net.Listener) {
 	group.Go(func() error { return n.runPods(ctx) })
+	group.Go(func() error { return n.stopUnknown(ctx) })
 	group.Go(func() error { return n.register(ctx, listener) })
 	group.Go(func() error { return n.runStorage(ctx) })
 	group.Go(func() error { return n.runBalancer(ctx) })
@@ -194,6 +195,21 @@ func (n *node) runPods(ctx context.Context) error {
 		return err
 	}
 	return controller.Run(ctx, podWorkers)
+}
+
+// stopUnknown looks for pods whose deletion the watch missed, as it can after it was interrupted.
+func (n *node) stopUnknown(ctx context.Context) error {
+	const period = 10 * time.Second
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			n.provider.StopUnknown()
+		}
+	}
 }
 
 // register makes the Node object and keeps its lease.

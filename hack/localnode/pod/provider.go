@@ -11,6 +11,7 @@ import (
 
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -227,6 +228,18 @@ func (p *Provider) Sweep(known func(uid types.UID) bool) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// StopUnknown stops the pods that the API does not have any more, in case the watch missed their deletion.
+func (p *Provider) StopUnknown() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, worker := range p.workers {
+		seen, err := p.host.Pods.Pods(name.Namespace).Get(name.Name)
+		if apierrors.IsNotFound(err) || (err == nil && seen.UID != worker.origin.UID) {
+			worker.Stop(forcedGrace)
+		}
+	}
 }
 
 // Close stops the processes of all pods within the grace and waits for them. The pods stay in the API.

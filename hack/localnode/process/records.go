@@ -59,7 +59,7 @@ func kill(path string) (bool, error) {
 	}
 	var record Record
 	if err := json.Unmarshal(data, &record); err != nil || record.Pid <= 1 {
-		return false, os.Remove(path) // half written when the node was killed; that process died with the node
+		return false, forget(path) // half written when the node was killed; that process died with the node
 	}
 	found := record.alive()
 	if found {
@@ -67,7 +67,15 @@ func kill(path string) (bool, error) {
 			return false, err
 		}
 	}
-	return found, os.Remove(path)
+	return found, forget(path)
+}
+
+// forget removes a record, unless that was done already.
+func forget(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // alive says whether the recorded process or a member of its group runs. A group keeps its number from being used
