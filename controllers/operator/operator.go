@@ -82,7 +82,7 @@ func (o Options) validate() error {
 // server cannot be reached or lacks the custom resources, and when leadership is
 // lost; the process must end then.
 func Run(ctx context.Context, o Options) error {
-	mgr, err := New(o)
+	mgr, err := New(o) //nolint:contextcheck // indexes are added before anything runs, there is nothing to cancel
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 // Outcome is what came of a decision.
 type Outcome struct {
 	apply.Outcome
+
 	// Serving is the certificate that is in the Secret now; nil without one.
 	Serving *authority.Serving
 	// Gone tells that the region is deleted.
@@ -68,7 +69,7 @@ func (c *Controller) forget(f *Facts) {
 	if kept := retained(f); kept != "" {
 		c.writer.Announce(f.Region, apply.Event{
 			Type: corev1.EventTypeNormal, Reason: "VolumeRetained", Action: "Delete",
-			Note: fmt.Sprintf("%s is kept with its mail (deletionPolicy Retain): delete it to erase the mail", kept),
+			Note: kept + " is kept with its mail (deletionPolicy Retain): delete it to erase the mail",
 		})
 	}
 }

@@ -2,6 +2,7 @@ package region
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -50,8 +51,8 @@ func decide(f *Facts, s Settings) Decision {
 	d.Plan.Found = f.Found
 	d.Plan.CheckLive = f.requested() != ""
 	if f.deleting() {
-		d.Deleting = &Teardown{Tenants: tenantNames(f.Tenants)}
-		if len(f.Tenants) == 0 {
+		d.Deleting = &Teardown{Tenants: inhabitants(f)}
+		if len(d.Deleting.Tenants) == 0 {
 			d.teardown(f)
 			return d
 		}
@@ -70,18 +71,17 @@ func decide(f *Facts, s Settings) Decision {
 }
 
 func hasFinalizer(f *Facts) bool {
-	for _, finalizer := range f.Region.Finalizers {
-		if finalizer == v1alpha1.Finalizer {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(f.Region.Finalizers, v1alpha1.Finalizer)
 }
 
-func tenantNames(tenants []TenantFacts) []string {
-	list := make([]string, 0, len(tenants))
-	for _, t := range tenants {
-		list = append(list, t.Name)
+// inhabitants are the tenants that live in the region. One that only names it, and
+// was refused, holds up no deletion.
+func inhabitants(f *Facts) []string {
+	var list []string
+	for i := range f.Tenants {
+		if f.Tenants[i].Lives {
+			list = append(list, f.Tenants[i].Name)
+		}
 	}
 	return list
 }

@@ -252,19 +252,23 @@ func TestTenantsAreSyncedWhenTheReplicaEnforcesTheirNewestDocument(t *testing.T)
 		"no tenants":  {nil, nil, "", v1alpha1.ReasonSynced, "every tenant's newest document is enforced"},
 		"no document": {[]TenantFacts{{Name: "a/a"}}, nil, "", v1alpha1.ReasonSynced, "every tenant's newest document is enforced"},
 		"enforced": {
-			[]TenantFacts{{Name: "a/a", UID: "u", Generation: 2}}, map[string]EnforcedFacts{"a/a": {UID: "u", Generation: 2}},
+			[]TenantFacts{{Name: "a/a", UID: "u", Generation: 2}},
+			map[string]EnforcedFacts{"a/a": {UID: "u", Generation: 2}},
 			"", v1alpha1.ReasonSynced, "every tenant's newest document is enforced",
 		},
 		"behind": {
-			[]TenantFacts{{Name: "a/a", UID: "u", Generation: 2}}, map[string]EnforcedFacts{"a/a": {UID: "u", Generation: 1}},
+			[]TenantFacts{{Name: "a/a", UID: "u", Generation: 2}},
+			map[string]EnforcedFacts{"a/a": {UID: "u", Generation: 1}},
 			"", v1alpha1.ReasonNotEnforcedYet, `the sync server does not enforce the newest document of "a/a" yet`,
 		},
 		"a namesake": {
-			[]TenantFacts{{Name: "a/a", UID: "new", Generation: 1}}, map[string]EnforcedFacts{"a/a": {UID: "old", Generation: 9}},
+			[]TenantFacts{{Name: "a/a", UID: "new", Generation: 1}},
+			map[string]EnforcedFacts{"a/a": {UID: "old", Generation: 9}},
 			"", v1alpha1.ReasonNotEnforcedYet, `the sync server does not enforce the newest document of "a/a" yet`,
 		},
 		"refused": {
-			[]TenantFacts{{Name: "a/a", UID: "u", Generation: 2}}, map[string]EnforcedFacts{"a/a": {UID: "u", Generation: 1, Refused: "domains: empty"}},
+			[]TenantFacts{{Name: "a/a", UID: "u", Generation: 2}},
+			map[string]EnforcedFacts{"a/a": {UID: "u", Generation: 1, Refused: "domains: empty"}},
 			"", v1alpha1.ReasonDocumentRefused, `the sync server refuses the document of "a/a": domains: empty`,
 		},
 		"unreadable": {
@@ -293,23 +297,28 @@ func TestAnObjectThatWasRefusedIsToldByItsCondition(t *testing.T) {
 		message   string
 	}{
 		"quota": {
-			apply.Failure{Kind: "Service", Name: "virginia-sync", Err: forbidden}, v1alpha1.ConditionEndpointReady, true,
+			apply.Failure{Kind: "Service", Name: "virginia-sync", Err: forbidden},
+			v1alpha1.ConditionEndpointReady, true,
 			`Service "virginia-sync": services "virginia-sync" is forbidden: exceeded quota`,
 		},
 		"foreign": {
-			apply.Failure{Kind: "Secret", Name: "virginia-sync-tls", Err: apply.ErrForeign}, v1alpha1.ConditionCertificateReady, true,
+			apply.Failure{Kind: "Secret", Name: "virginia-sync-tls", Err: apply.ErrForeign},
+			v1alpha1.ConditionCertificateReady, true,
 			`Secret "virginia-sync-tls": an object of this name exists and was not made by bailiwick: delete or rename it`,
 		},
 		"passing": {
-			apply.Failure{Kind: "StatefulSet", Name: "virginia-sync", Err: errors.New("connection refused 127.0.0.1:4711")}, v1alpha1.ConditionWorkloadAvailable, false,
+			apply.Failure{Kind: "StatefulSet", Name: "virginia-sync", Err: errors.New("connection refused 127.0.0.1:4711")},
+			v1alpha1.ConditionWorkloadAvailable, false,
 			`StatefulSet "virginia-sync" could not be written, it is tried again`,
 		},
 		"claim": {
-			apply.Failure{Kind: "PersistentVolumeClaim", Name: "data-virginia-sync-0", Err: forbidden}, v1alpha1.ConditionStorageReady, true,
+			apply.Failure{Kind: "PersistentVolumeClaim", Name: "data-virginia-sync-0", Err: forbidden},
+			v1alpha1.ConditionStorageReady, true,
 			`PersistentVolumeClaim "data-virginia-sync-0": services "virginia-sync" is forbidden: exceeded quota`,
 		},
 		"report": {
-			apply.Failure{Kind: "ConfigMap", Name: "r", Err: apply.ErrForeign}, v1alpha1.ConditionTenantsSynced, true,
+			apply.Failure{Kind: "ConfigMap", Name: "r", Err: apply.ErrForeign},
+			v1alpha1.ConditionTenantsSynced, true,
 			`ConfigMap "r": an object of this name exists and was not made by bailiwick: delete or rename it`,
 		},
 	}

@@ -58,8 +58,10 @@ type Facts struct {
 type TenantFacts struct {
 	// Name is "namespace/name".
 	Name string
-	// UID and Generation are those of the document that the region is given; empty
-	// and 0 while there is none.
+	// Lives tells that the region was given a document of the tenant: it consented,
+	// and there may be mail.
+	Lives bool
+	// UID and Generation are those of the document; empty and 0 while there is none.
 	UID        string
 	Generation int64
 	// IssuerPorts are the ports on which the tenant's issuers publish their keys.

@@ -356,11 +356,13 @@ func TestARegionInWhichTenantsLiveIsNotDeleted(t *testing.T) {
 	w.reconcile(r)
 	tenant := w.tenant("agency", r)
 	w.create(tenant)
+	w.create(w.tenant("refused", r))
+	w.create(w.document(r, tenant))
 	w.delete(r)
 	w.reconcile(r)
 	got := w.get(r)
 	c := condition(t, got, v1alpha1.ConditionDeleting)
-	want := fmt.Sprintf("tenant %q lives here by their spec: give them another region, or delete them", w.namespace+"/agency")
+	want := fmt.Sprintf("tenant %q lives here: give them another region, or delete them", w.namespace+"/agency")
 	if c == nil || c.Reason != v1alpha1.ReasonInUse || c.Message != want {
 		t.Errorf("Deleting is %+v, want reason %s and message %q", c, v1alpha1.ReasonInUse, want)
 	}
@@ -383,6 +385,130 @@ func (w *world) tenant(name string, r *v1alpha1.MailboxRegion) *v1alpha1.Tenant 
 				Issuer: "https://id.example", Audiences: []v1alpha1.Audience{"sync"},
 			}},
 		},
+	}
+}
+
+// document gives a tenant's document as the tenant's controller writes it.
+func (w *world) document(r *v1alpha1.MailboxRegion, tenant *v1alpha1.Tenant) *corev1.ConfigMap {
+	w.t.Helper()
+	name := client.ObjectKeyFromObject(tenant).String()
+	region := client.ObjectKeyFromObject(r).String()
+	raw, err := tenantdoc.Encode(&tenantdoc.Document{
+		Version: tenantdoc.FormatVersion, Tenant: name, UID: string(tenant.UID), Generation: tenant.Generation,
+		Cloud: w.cloud.Name, Domains: []string{"agency.example"}, Region: region,
+		Regions: []tenantdoc.Region{{Name: region, Geography: "NAM", URL: endpointURL(r.Spec.Endpoint.Hostname), Home: true}},
+		Issuers: []tenantdoc.Issuer{{
+			Profile: tenantdoc.ProfileRFC9068, Issuer: "https://id.example", JWKSURI: "https://id.example:9443/keys", AllowedHosts: []string{"id.example"},
+			Audiences: []string{"sync"}, Algorithms: []string{"ES256"}, Claims: tenantdoc.Claims{Address: []string{"email"}, PreferredDataLocation: "xms_pdl"},
+		}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: tenantdoc.ConfigMapName(r.Name, name), Namespace: r.Namespace,
+			Labels: map[string]string{apply.LabelManagedBy: apply.ManagedBy, tenantdoc.LabelRegion: r.Name, tenantdoc.LabelContent: tenantdoc.ContentDocument},
+		},
+		Data: map[string]string{tenantdoc.DocumentKey: string(raw)},
+	}
+}
+
+func TestADocumentIsAwaitedAndItsIssuersPortOpened(t *testing.T) {
+	w := newWorld(t)
+	r := w.region("virginia")
+	w.create(r)
+	tenant := w.tenant("agency", r)
+	w.create(tenant)
+	w.create(w.document(r, tenant))
+	w.reconcile(r)
+	got := w.get(r)
+	if c := condition(t, got, v1alpha1.ConditionTenantsSynced); c == nil || c.Reason != v1alpha1.ReasonNotEnforcedYet {
+		t.Errorf("TenantsSynced is %v, want %s", c, v1alpha1.ReasonNotEnforcedYet)
+	}
+	if got.Status.Tenants != 1 {
+		t.Errorf("status shows %d tenants, want 1", got.Status.Tenants)
+	}
+	var ports []string
+	for _, port := range child(w, "virginia-sync", &networkingv1.NetworkPolicy{}).Spec.Egress[1].Ports {
+		ports = append(ports, port.Port.String())
+	}
+	if diff := cmp.Diff([]string{"443", "6443", "9443"}, ports); diff != "" {
+		t.Errorf("ports outward (-want +got):\n%s", diff)
+	}
+	report := child(w, tenantdoc.ReportName("virginia-sync-0", 0), &corev1.ConfigMap{})
+	raw, err := tenantdoc.EncodeReport(&tenantdoc.Report{Version: tenantdoc.FormatVersion, Tenants: map[string]tenantdoc.TenantReport{
+		w.namespace + "/agency": {UID: string(tenant.UID), Generation: tenant.Generation},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.Data = map[string]string{tenantdoc.ReportKey: string(raw)}
+	w.update(report)
+	w.reconcile(r)
+	if c := condition(t, w.get(r), v1alpha1.ConditionTenantsSynced); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("TenantsSynced is %v, want True", c)
+	}
+}
+
+func TestAKubeconfigSecretIsCheckedBeforeAnythingElseIsSaidOfTheCluster(t *testing.T) {
+	w := newWorld(t)
+	r := w.region("virginia")
+	r.Spec.Cluster = &v1alpha1.RegionCluster{KubeConfigSecretRef: v1alpha1.SecretKeyReference{Name: "remote", Key: "kubeconfig"}}
+	w.create(r)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "remote", Namespace: w.namespace}}
+	certificate, _ := pair(t)
+	steps := []struct {
+		reason string
+		change func()
+	}{
+		{v1alpha1.ReasonSecretNotFound, func() {}},
+		{v1alpha1.ReasonSecretMalformed, func() { w.create(secret) }},
+		{v1alpha1.ReasonUnsupported, func() {
+			secret.Data = map[string][]byte{"kubeconfig": []byte(kubeconfig("server: 'https://remote.example', certificate-authority-data: "+certificate, "token: t"))}
+			w.update(secret)
+		}},
+	}
+	for _, step := range steps {
+		step.change()
+		if result := w.reconcile(r); result.RequeueAfter == 0 {
+			t.Errorf("%s: never looks again, although the Secret is not watched", step.reason)
+		}
+		if c := condition(t, w.get(r), v1alpha1.ConditionClusterReachable); c == nil || c.Reason != step.reason {
+			t.Errorf("ClusterReachable is %+v, want %s", c, step.reason)
+		}
+	}
+	for _, line := range w.snapshot() {
+		if !strings.Contains(line, "MailboxRegion") && !strings.Contains(line, "/remote") {
+			t.Errorf("something was made: %s", line)
+		}
+	}
+}
+
+func TestTheSecondRegionWithAHostnameIsRefusedAndTheFirstKeepsIt(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.region("first"), w.region("second")
+	second.Spec.Endpoint.Hostname = first.Spec.Endpoint.Hostname
+	w.create(first)
+	w.reconcile(first)
+	w.create(second)
+	w.reconcile(second)
+	w.reconcile(first)
+	if c := condition(t, w.get(second), v1alpha1.ConditionEndpointReady); c == nil || c.Reason != v1alpha1.ReasonHostnameTaken {
+		t.Errorf("EndpointReady of the second is %+v, want %s", c, v1alpha1.ReasonHostnameTaken)
+	}
+	if c := condition(t, w.get(first), v1alpha1.ConditionEndpointReady); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("EndpointReady of the first is %+v, want True", c)
+	}
+	if requests := w.controller.rivalsOf(t.Context(), first); len(requests) != 2 {
+		t.Errorf("a change of the first wakes %v, want both", requests)
+	}
+	w.delete(first)
+	w.reconcile(first)
+	w.reconcile(first)
+	w.reconcile(second)
+	if c := condition(t, w.get(second), v1alpha1.ConditionEndpointReady); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("EndpointReady of the second is %+v once the first is gone, want True", c)
 	}
 }
 

@@ -158,6 +158,7 @@ func (c *Controller) observeTenants(ctx context.Context, f *Facts) error {
 		if err != nil {
 			return err
 		}
+		tenant.Lives = found
 		if found {
 			d := c.documents.value(document)
 			tenant.UID, tenant.Generation, tenant.IssuerPorts = d.uid, d.generation, d.ports

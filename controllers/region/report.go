@@ -50,7 +50,7 @@ func report(f *Facts, d Decision, out Outcome) v1alpha1.MailboxRegionStatus {
 func reportWorkload(status *v1alpha1.MailboxRegionStatus, f *Facts, d Decision) {
 	status.LoadBalancer = loadBalancer(f.Service)
 	status.SyncVersion = f.Replica.SyncVersion
-	status.Tenants = int32(len(f.Tenants)) //nolint:gosec // bounded by the number of objects in a cluster
+	status.Tenants = int32(len(inhabitants(f))) //nolint:gosec // bounded by the number of objects in a cluster
 	status.ReadyReplicas, status.DesiredReplicas = 0, 0
 	if d.starts(f) {
 		status.DesiredReplicas = 1
@@ -123,7 +123,7 @@ func deletion(t *Teardown) *conditions.Deletion {
 	case len(t.Tenants) > 0:
 		return &conditions.Deletion{
 			Reason:  v1alpha1.ReasonInUse,
-			Message: fmt.Sprintf("%s here by their spec: give them another region, or delete them", lives(t.Tenants)),
+			Message: lives(t.Tenants) + " here: give them another region, or delete them",
 		}
 	default:
 		return &conditions.Deletion{

@@ -53,9 +53,9 @@ func addIndexes(indexer client.FieldIndexer) error {
 		name  string
 		value client.IndexerFunc
 	}{
-		{&v1alpha1.MailboxRegion{}, indexCloud, func(o client.Object) []string { return cloudOf(o) }},
-		{&v1alpha1.MailboxRegion{}, indexHostname, func(o client.Object) []string { return hostnameOf(o) }},
-		{&v1alpha1.Tenant{}, indexRegion, func(o client.Object) []string { return regionsOf(o) }},
+		{&v1alpha1.MailboxRegion{}, indexCloud, cloudOf},
+		{&v1alpha1.MailboxRegion{}, indexHostname, hostnameOf},
+		{&v1alpha1.Tenant{}, indexRegion, regionsOf},
 	}
 	for _, index := range indexes {
 		if err := indexer.IndexField(context.Background(), index.obj, index.name, index.value); err != nil {

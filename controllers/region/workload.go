@@ -27,10 +27,10 @@ const (
 
 // Paths in the sync pod. They are passed as arguments, each of them.
 const (
-	pathTLS   = "/var/run/bailiwick/tls"
-	pathData  = "/var/lib/bailiwick"
-	pathToken = "/var/run/secrets/kubernetes.io/serviceaccount"
-	pathTemp  = "/tmp"
+	pathTLS            = "/var/run/bailiwick/tls"
+	pathData           = "/var/lib/bailiwick"
+	pathServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
+	pathTemp           = "/tmp"
 )
 
 // Volumes of the sync pod.
@@ -189,7 +189,7 @@ func buildContainer(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, i
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: dataVolume, MountPath: pathData},
 			{Name: tlsVolume, MountPath: pathTLS, ReadOnly: true},
-			{Name: tokenVolume, MountPath: pathToken, ReadOnly: true},
+			{Name: tokenVolume, MountPath: pathServiceAccount, ReadOnly: true},
 			{Name: tempVolume, MountPath: pathTemp},
 		},
 	}
@@ -222,7 +222,7 @@ func arguments(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud) []stri
 		"--data-dir=" + pathData,
 		"--minimum-tls=" + string(minimumTLS(cloud)),
 		"--documents-namespace=" + r.Namespace,
-		"--service-account-dir=" + pathToken,
+		"--service-account-dir=" + pathServiceAccount,
 		"--replica=$(POD_NAME)",
 	}
 }

@@ -110,7 +110,7 @@ func TestDriftNamesWhoOwnsTheField(t *testing.T) {
 func TestADriftNoteStaysShort(t *testing.T) {
 	t.Parallel()
 	var paths []path
-	for _, field := range strings.Split("a b c d e f g", " ") {
+	for field := range strings.SplitSeq("a b c d e f g", " ") {
 		paths = append(paths, path{{field: field}})
 	}
 	got := driftNote(key{kind: schema.GroupVersionKind{Kind: "Service"}, name: "s"}, paths, nil)

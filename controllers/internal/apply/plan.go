@@ -55,7 +55,7 @@ type Outcome struct {
 }
 
 // Failure is one object that could not be written.
-type Failure struct {
+type Failure struct { //nolint:errname // it is an entry of an outcome first, and an error for whoever wants one
 	// Kind and Name tell which object.
 	Kind, Name string
 	// Err is why. It names no secret.
@@ -77,25 +77,6 @@ func (o *Outcome) Err() error {
 		errs = append(errs, f)
 	}
 	return errors.Join(errs...)
-}
-
-// Unwanted gives the objects of found that are not among wanted, by kind,
-// namespace and name. Objects of a kind that the scheme does not know are never
-// unwanted.
-func Unwanted(scheme *runtime.Scheme, found, wanted []client.Object) []client.Object {
-	keep := make(map[key]bool, len(wanted))
-	for _, obj := range wanted {
-		if k, err := keyOf(scheme, obj); err == nil {
-			keep[k] = true
-		}
-	}
-	var unwanted []client.Object
-	for _, obj := range found {
-		if k, err := keyOf(scheme, obj); err == nil && !keep[k] {
-			unwanted = append(unwanted, obj)
-		}
-	}
-	return unwanted
 }
 
 // key names one object.

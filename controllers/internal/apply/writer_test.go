@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -310,23 +309,4 @@ func TestTheStatusIsWrittenWhenItSaysSomethingNew(t *testing.T) {
 	if got := d.reload().Status.SyncVersion; got != "v1" {
 		t.Errorf("syncVersion is %q, want v1", got)
 	}
-}
-
-func TestUnwantedAreThoseFoundThatNobodyWants(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t)
-	a, b := d.configMap("a", nil), d.configMap("b", nil)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "eu"}}
-	got := Unwanted(d.api.Scheme(), []client.Object{a, b, secret}, []client.Object{d.configMap("a", map[string]string{"k": "v"})})
-	if diff := cmp.Diff([]string{"*v1.ConfigMap b", "*v1.Secret a"}, describe(got)); diff != "" {
-		t.Errorf("unwanted (-want +got):\n%s", diff)
-	}
-}
-
-func describe(list []client.Object) []string {
-	names := make([]string, 0, len(list))
-	for _, obj := range list {
-		names = append(names, fmt.Sprintf("%T %s", obj, obj.GetName()))
-	}
-	return names
 }

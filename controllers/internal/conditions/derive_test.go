@@ -38,31 +38,38 @@ func TestReadyIsDerivedFromItsDependents(t *testing.T) {
 		want       []string
 	}{
 		"all true": {
-			[]Dependent{True("A", "Good", "fine")}, nil,
+			[]Dependent{True("A", "Good", "fine")},
+			nil,
 			[]string{"Ready=True/Ready", "A=True/Good: fine"},
 		},
 		"one waits": {
-			[]Dependent{True("A", "Good", ""), Waiting("B", "Slow", "wait")}, nil,
+			[]Dependent{True("A", "Good", ""), Waiting("B", "Slow", "wait")},
+			nil,
 			[]string{"Ready=False/Slow: wait", "Reconciling=True/Slow: wait", "A=True/Good", "B=False/Slow: wait"},
 		},
 		"a person is needed before time is": {
-			[]Dependent{Waiting("A", "Slow", "wait"), Blocked("B", "Bad", "repair")}, nil,
+			[]Dependent{Waiting("A", "Slow", "wait"), Blocked("B", "Bad", "repair")},
+			nil,
 			[]string{"Ready=False/Bad: repair", "Stalled=True/Bad: repair", "A=False/Slow: wait", "B=False/Bad: repair"},
 		},
 		"the first of equals": {
-			[]Dependent{Blocked("A", "First", "1"), Blocked("B", "Second", "2")}, nil,
+			[]Dependent{Blocked("A", "First", "1"), Blocked("B", "Second", "2")},
+			nil,
 			[]string{"Ready=False/First: 1", "Stalled=True/First: 1", "A=False/First: 1", "B=False/Second: 2"},
 		},
 		"what is known before what is not": {
-			[]Dependent{Unknown("A", "Silent", "?"), Waiting("B", "Slow", "wait")}, nil,
+			[]Dependent{Unknown("A", "Silent", "?"), Waiting("B", "Slow", "wait")},
+			nil,
 			[]string{"Ready=False/Slow: wait", "Reconciling=True/Slow: wait", "A=Unknown/Silent: ?", "B=False/Slow: wait"},
 		},
 		"nothing is known": {
-			[]Dependent{Unknown("A", "Silent", "?")}, nil,
+			[]Dependent{Unknown("A", "Silent", "?")},
+			nil,
 			[]string{"Ready=Unknown/Silent: ?", "Reconciling=True/Silent: ?", "A=Unknown/Silent: ?"},
 		},
 		"deleting": {
-			[]Dependent{Blocked("A", "Bad", "repair")}, &Deletion{Reason: v1alpha1.ReasonInUse, Message: "in use"},
+			[]Dependent{Blocked("A", "Bad", "repair")},
+			&Deletion{Reason: v1alpha1.ReasonInUse, Message: "in use"},
 			[]string{"Ready=False/InUse: in use", "Deleting=True/InUse: in use", "A=False/Bad: repair"},
 		},
 	}

@@ -2,7 +2,7 @@ package pace
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -63,7 +63,7 @@ func TestObjectsAtRestAreForgotten(t *testing.T) {
 	clock := time.Unix(0, 0)
 	l.now = func() time.Time { return clock }
 	for i := range maxIdle {
-		l.wait(request(fmt.Sprint(i)))
+		l.wait(request(strconv.Itoa(i)))
 	}
 	clock = clock.Add(time.Minute)
 	l.wait(request("new"))
