@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,15 +43,16 @@ func (b blobRef) String() string {
 	if len(b.sections) == 0 {
 		return wholeBlob + b.hash
 	}
-	out := partBlob + b.hash
+	var out strings.Builder
+	out.WriteString(partBlob + b.hash)
 	for _, s := range b.sections {
 		letter, ok := encodingLetters[s.encoding]
 		if !ok {
 			letter = "n"
 		}
-		out += "-" + strconv.FormatInt(s.Start, 36) + "-" + strconv.FormatInt(s.End, 36) + "-" + letter
+		out.WriteString("-" + strconv.FormatInt(s.Start, 36) + "-" + strconv.FormatInt(s.End, 36) + "-" + letter)
 	}
-	return out
+	return out.String()
 }
 
 // part returns the blob of a part of a message that is the blob b.
@@ -62,7 +64,7 @@ func (b blobRef) part(p *message.Part) blobRef {
 		next.End += b.sections[last].Start
 		return blobRef{hash: b.hash, sections: append(b.sections[:last:last], next)}
 	}
-	return blobRef{hash: b.hash, sections: append(b.sections[:len(b.sections):len(b.sections)], next)}
+	return blobRef{hash: b.hash, sections: append(slices.Clip(b.sections), next)}
 }
 
 // parseBlobID reads a blob id; false says that this server never made it.
@@ -80,20 +82,28 @@ func parseBlobID(id string) (blobRef, bool) {
 		return blobRef{}, false
 	}
 	for fields = fields[1:]; len(fields) > 0; fields = fields[3:] {
-		start, startErr := strconv.ParseInt(fields[0], 36, 64)
-		end, endErr := strconv.ParseInt(fields[1], 36, 64)
-		if startErr != nil || endErr != nil || start < 0 || end < start {
+		next, ok := parseSection(fields[0], fields[1], fields[2])
+		if !ok {
 			return blobRef{}, false
-		}
-		next := section{Span: message.Span{Start: start, End: end}}
-		for name, letter := range encodingLetters {
-			if letter == fields[2] {
-				next.encoding = name
-			}
 		}
 		b.sections = append(b.sections, next)
 	}
 	return b, b.String() == id
+}
+
+func parseSection(from, to, encoding string) (section, bool) {
+	start, startErr := strconv.ParseInt(from, 36, 64)
+	end, endErr := strconv.ParseInt(to, 36, 64)
+	if startErr != nil || endErr != nil || start < 0 || end < start {
+		return section{}, false
+	}
+	s := section{Span: message.Span{Start: start, End: end}}
+	for name, letter := range encodingLetters {
+		if letter == encoding {
+			s.encoding = name
+		}
+	}
+	return s, true
 }
 
 // Put keeps an upload for the account and returns its blob id.

@@ -37,11 +37,10 @@ type candidate struct {
 	body   *string
 }
 
-func (f *finder) fail(err error) bool {
+func (f *finder) fail(err error) {
 	if f.err == nil {
 		f.err = err
 	}
-	return false
 }
 
 // meta returns the record of the candidate.
@@ -72,7 +71,7 @@ func (c *candidate) members() []member {
 // matches says whether the candidate meets a condition: first what the index tells, then the record, then the
 // list row, then the text.
 func (c *candidate) matches(cond *emailCondition) bool {
-	return c.matchesIndex(cond) && c.matchesMeta(cond) && c.matchesThread(cond) && c.matchesText(cond) && c.finder.err == nil
+	return c.matchesIndex(cond) && c.matchesMeta(cond) && c.matchesKeywords(cond) && c.matchesThread(cond) && c.matchesText(cond) && c.finder.err == nil
 }
 
 func (c *candidate) matchesIndex(cond *emailCondition) bool {
@@ -82,11 +81,17 @@ func (c *candidate) matchesIndex(cond *emailCondition) bool {
 func (c *candidate) matchesMeta(cond *emailCondition) bool {
 	return (cond.InMailbox == nil || c.meta().in(*cond.InMailbox)) &&
 		(cond.InMailboxOtherThan == nil || c.elsewhere(cond.InMailboxOtherThan)) &&
-		(cond.MinSize == nil || c.meta().Size >= *cond.MinSize) &&
-		(cond.MaxSize == nil || c.meta().Size < *cond.MaxSize) &&
-		(cond.HasKeyword == nil || c.meta().has(*cond.HasKeyword)) &&
-		(cond.NotKeyword == nil || !c.meta().has(*cond.NotKeyword)) &&
-		(cond.HasAttachment == nil || c.meta().Attachment == *cond.HasAttachment)
+		(cond.HasAttachment == nil || c.meta().Attachment == *cond.HasAttachment) &&
+		c.matchesSize(cond)
+}
+
+func (c *candidate) matchesSize(cond *emailCondition) bool {
+	return (cond.MinSize == nil || c.meta().Size >= *cond.MinSize) && (cond.MaxSize == nil || c.meta().Size < *cond.MaxSize)
+}
+
+func (c *candidate) matchesKeywords(cond *emailCondition) bool {
+	return (cond.HasKeyword == nil || c.meta().has(*cond.HasKeyword)) &&
+		(cond.NotKeyword == nil || !c.meta().has(*cond.NotKeyword))
 }
 
 func (c *candidate) elsewhere(mailboxes []string) bool {

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"io"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -145,9 +146,7 @@ func TestWrongDraftsAreRefused(t *testing.T) {
 	values := object{"t": object{"value": "x"}}
 	part := func(more object) object {
 		out := object{"partId": "t", "type": "text/plain"}
-		for k, v := range more {
-			out[k] = v
-		}
+		maps.Copy(out, more)
 		return out
 	}
 	before := d.state("Email/get")

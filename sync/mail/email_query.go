@@ -117,6 +117,24 @@ func (l *emailLister) list(enough int64) ([]string, error) {
 	if id, ok := mailboxOf(l.filter); ok {
 		index = keys(l.account).box(id)
 	}
+	found, err := l.scan(index, enough)
+	if err != nil {
+		return nil, err
+	}
+	if _, indexed := byArrival(l.sort); !indexed {
+		order(found, l.sort)
+		found = l.collapsed(found)
+	}
+	ids := make([]string, len(found))
+	for i, c := range found {
+		ids[i] = c.id
+	}
+	return ids, l.err
+}
+
+// scan returns the candidates of an index that match. When the index has the order of the results, threads are
+// collapsed on the way, and the scan ends when there are enough.
+func (l *emailLister) scan(index store.Key, enough int64) ([]*candidate, error) {
 	ascending, indexed := byArrival(l.sort)
 	var found []*candidate
 	seen := map[string]bool{}
@@ -136,15 +154,7 @@ func (l *emailLister) list(enough int64) ([]string, error) {
 			break
 		}
 	}
-	if !indexed {
-		order(found, l.sort)
-		found = l.collapsed(found)
-	}
-	ids := make([]string, len(found))
-	for i, c := range found {
-		ids[i] = c.id
-	}
-	return ids, l.err
+	return found, l.err
 }
 
 // admits says whether a candidate matches. A condition that the index answers for is not looked at again.

@@ -124,10 +124,10 @@ func (m *emailSetter) splitPatch(e *edit, email *email, patch jmap.PatchObject) 
 	own = jmap.PatchObject{}
 	for path, value := range patch {
 		property, member, _ := strings.Cut(path, "/")
-		switch {
-		case property == "keywords":
+		switch property {
+		case "keywords":
 			own[strings.ToLower(path)] = value
-		case property == "mailboxIds":
+		case "mailboxIds":
 			if id, ok := m.call.ResolveID(member); ok && strings.HasPrefix(member, "#") {
 				path = "mailboxIds/" + id
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 )
@@ -130,35 +131,39 @@ func mailboxOf(f *jmap.Filter[emailCondition]) (id string, ok bool) {
 // terms splits a search text into words and phrases, folded, all of which must be found (RFC 8621 section 4.4.1).
 func terms(text string) []string {
 	var out []string
-	var term strings.Builder
-	quote := rune(0)
-	flush := func() {
-		if s := strings.Join(strings.Fields(foldText(term.String())), " "); s != "" {
-			out = append(out, s)
+	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
+		term, rest, quoted := cutPhrase(text)
+		if !quoted {
+			term, rest = text, ""
+			if end := strings.IndexFunc(text, unicode.IsSpace); end >= 0 {
+				term, rest = text[:end], text[end:]
+			}
 		}
-		term.Reset()
-	}
-	closes := func(q rune, rest string) bool { return strings.ContainsRune(rest, q) }
-	runes := []rune(text)
-	for i := 0; i < len(runes); i++ {
-		r := runes[i]
-		switch {
-		case quote != 0 && r == '\\' && i+1 < len(runes):
-			i++
-			term.WriteRune(runes[i])
-		case quote != 0 && r == quote:
-			flush()
-			quote = 0
-		case quote == 0 && (r == '"' || r == '\'') && term.Len() == 0 && closes(r, string(runes[i+1:])):
-			quote = r
-		case quote == 0 && (r == ' ' || r == '\t' || r == '\n'):
-			flush()
-		default:
-			term.WriteRune(r)
+		if term = plain(term); term != "" {
+			out = append(out, term)
 		}
+		text = rest
 	}
-	flush()
 	return out
+}
+
+// cutPhrase cuts a phrase in quotes from the front. It is false when the text does not begin with one.
+func cutPhrase(text string) (phrase, rest string, ok bool) {
+	quote := text[0]
+	if quote != '"' && quote != '\'' {
+		return "", text, false
+	}
+	var out strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && i+1 < len(text):
+			i++
+		case text[i] == quote:
+			return out.String(), text[i+1:], true
+		}
+		out.WriteByte(text[i])
+	}
+	return "", text, false
 }
 
 // foundIn says whether each term occurs in one of the texts, which are folded.

@@ -17,6 +17,7 @@ func (k keys) next() []byte             { return store.NewKey(string(k)).String(
 func (k keys) mailboxes() store.Key     { return store.NewKey(string(k)).String("mailbox") }
 func (k keys) mailbox(id string) []byte { return k.mailboxes().String(id) }
 func (k keys) role(role string) []byte  { return store.NewKey(string(k)).String("role").String(role) }
+
 func (k keys) email(id string) []byte   { return store.NewKey(string(k)).String("email").String(id) }
 func (k keys) row(id string) []byte     { return store.NewKey(string(k)).String("row").String(id) }
 func (k keys) parts(id string) []byte   { return store.NewKey(string(k)).String("parts").String(id) }
@@ -24,10 +25,13 @@ func (k keys) text(id string) store.Key { return store.NewKey(string(k)).String(
 func (k keys) references(id string) []byte {
 	return store.NewKey(string(k)).String("references").String(id)
 }
-func (k keys) all() store.Key             { return store.NewKey(string(k)).String("all") }
-func (k keys) box(id string) store.Key    { return store.NewKey(string(k)).String("box").String(id) }
+func (k keys) all() store.Key          { return store.NewKey(string(k)).String("all") }
+func (k keys) box(id string) store.Key { return store.NewKey(string(k)).String("box").String(id) }
+
 func (k keys) thread(id string) store.Key { return store.NewKey(string(k)).String("thread").String(id) }
-func (k keys) blob(hash string) []byte    { return store.NewKey(string(k)).String("blob").String(hash) }
+
+func (k keys) blob(hash string) []byte { return store.NewKey(string(k)).String("blob").String(hash) }
+
 func (k keys) upload(hash string) []byte {
 	return store.NewKey(string(k)).String("upload").String(hash)
 }

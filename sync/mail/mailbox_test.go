@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -17,9 +18,7 @@ func setError(out object, list, id string) (kind string, properties []string) {
 func (d *desk) newMailbox(name string, more object) string {
 	d.tb.Helper()
 	create := object{"name": name}
-	for k, v := range more {
-		create[k] = v
-	}
+	maps.Copy(create, more)
 	out := d.call("Mailbox/set", object{"create": object{"x": create}})
 	created, ok := out["created"].(object)
 	if !ok {
@@ -206,9 +205,7 @@ func TestMailboxQueryChangesRebuildTheResults(t *testing.T) {
 	d := newDesk(t)
 	args := func(more object) object {
 		out := object{"sort": []object{{"property": "name"}}, "sortAsTree": true, "filter": object{"isSubscribed": true}}
-		for k, v := range more {
-			out[k] = v
-		}
+		maps.Copy(out, more)
 		return out
 	}
 	work := d.newMailbox("Work", nil)

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -254,9 +255,7 @@ func TestQueryChangesRebuildAnyResults(t *testing.T) {
 
 func clone(args object) object {
 	out := object{}
-	for k, v := range args {
-		out[k] = v
-	}
+	maps.Copy(out, args)
 	return out
 }
 

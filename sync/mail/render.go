@@ -98,13 +98,13 @@ func referencesOf(fields message.Fields) []string {
 
 // receivedOf returns when the last server received the message, or zero (RFC 8621 section 4.8, receivedAt).
 func receivedOf(fields message.Fields) int64 {
-	for _, value := range fields.All("Received") {
-		if semicolon := strings.LastIndexByte(value, ';'); semicolon >= 0 {
-			if at, ok := message.ParseDate(value[semicolon+1:]); ok {
-				return at.UnixMilli()
-			}
-		}
+	values := fields.All("Received")
+	if len(values) == 0 {
 		return 0
 	}
-	return 0
+	at, ok := message.ParseDate(values[0][strings.LastIndexByte(values[0], ';')+1:])
+	if !ok {
+		return 0
+	}
+	return at.UnixMilli()
 }

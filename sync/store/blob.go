@@ -203,9 +203,11 @@ func scopeKey(scope string) Key { return NewKey("tenant/" + scope) }
 func (s *Blobs) metaKey(scope, hash string) []byte {
 	return scopeKey(scope).String("blob").String(hash)
 }
+
 func (s *Blobs) dataKey(scope, hash string) []byte {
 	return scopeKey(scope).String("data").String(hash)
 }
+
 func (s *Blobs) refKey(scope, hash string) []byte { return scopeKey(scope).String("refs").String(hash) }
 
 func (s *Blobs) candidateKey(scope, hash string) []byte {

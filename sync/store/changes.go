@@ -209,7 +209,7 @@ func decodeChanges(value []byte) ([]Change, error) {
 		value = value[2:]
 		for _, s := range []*string{&c.Type, &c.ID} {
 			n, size := binary.Uvarint(value)
-			if size <= 0 || n > uint64(len(value)-size) {
+			if size <= 0 || n > uint64(len(value)) || int(n) > len(value)-size { //nolint:gosec // lengths are not negative
 				return nil, fmt.Errorf("log entry: %w: cut short", ErrInvalid)
 			}
 			*s = string(value[size : size+int(n)]) //nolint:gosec // n is at most the length of value

@@ -70,6 +70,9 @@ func (tx *Tx) Scan(ctx context.Context, r Range, o ScanOptions) iter.Seq2[Pair, 
 	if len(own) == 0 {
 		return tx.snap.Scan(ctx, r, o)
 	}
+	if o.Reverse {
+		slices.Reverse(own)
+	}
 	return func(yield func(Pair, error) bool) {
 		left := o.Limit
 		tx.merge(ctx, r, o.Reverse, own, func(p Pair, err error) bool {
@@ -81,20 +84,19 @@ func (tx *Tx) Scan(ctx context.Context, r Range, o ScanOptions) iter.Seq2[Pair, 
 
 // merge walks the snapshot and the Tx's own keys in step; an own key hides the same key of the snapshot.
 func (tx *Tx) merge(ctx context.Context, r Range, reverse bool, own []string, yield func(Pair, error) bool) {
-	if reverse {
-		slices.Reverse(own)
-	}
 	for p, err := range tx.snap.Scan(ctx, r, ScanOptions{Reverse: reverse}) {
 		if err != nil {
 			yield(Pair{}, err)
 			return
 		}
-		for len(own) > 0 && own[0] != string(p.Key) && (own[0] < string(p.Key)) != reverse {
-			if !tx.yield(own[0], yield) {
-				return
-			}
-			own = own[1:]
+		ahead := 0
+		for ahead < len(own) && own[ahead] != string(p.Key) && (own[ahead] < string(p.Key)) != reverse {
+			ahead++
 		}
+		if !tx.yield(own[:ahead], yield) {
+			return
+		}
+		own = own[ahead:]
 		if len(own) > 0 && own[0] == string(p.Key) {
 			continue
 		}
@@ -102,17 +104,17 @@ func (tx *Tx) merge(ctx context.Context, r Range, reverse bool, own []string, yi
 			return
 		}
 	}
-	for _, key := range own {
-		if !tx.yield(key, yield) {
-			return
-		}
-	}
+	tx.yield(own, yield)
 }
 
-// yield passes on an own key, unless the Tx deleted it.
-func (tx *Tx) yield(key string, yield func(Pair, error) bool) bool {
-	value := tx.written[key]
-	return value == nil || yield(Pair{Key: []byte(key), Value: value}, nil)
+// yield passes on own keys but for those that the Tx deleted, and tells whether to go on.
+func (tx *Tx) yield(own []string, yield func(Pair, error) bool) bool {
+	for _, key := range own {
+		if value := tx.written[key]; value != nil && !yield(Pair{Key: []byte(key), Value: value}, nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // Set stores value under key.

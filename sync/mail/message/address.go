@@ -65,7 +65,7 @@ func (p *addressParser) step() {
 	case '<':
 		p.angleAddress()
 	case '(':
-		p.comment = p.cut(p.commentEnd())
+		p.comment = p.cut(commentEnd(p.in, p.at))
 		p.comment = strings.TrimSuffix(strings.TrimPrefix(p.comment, "("), ")")
 	case '"':
 		quoted := p.cut(p.quotedEnd())
@@ -113,23 +113,6 @@ func (p *addressParser) quotedEnd() int {
 			i++
 		case '"':
 			return i + 1
-		}
-	}
-	return len(p.in)
-}
-
-func (p *addressParser) commentEnd() int {
-	depth := 0
-	for i := p.at; i < len(p.in); i++ {
-		switch p.in[i] {
-		case '\\':
-			i++
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1
-			}
 		}
 	}
 	return len(p.in)

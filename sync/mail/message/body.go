@@ -48,18 +48,27 @@ func (f *flattener) walk(parts []*Part, multipart string, inAlternative bool, ht
 			f.attachments = append(f.attachments, p)
 		case multipart == "alternative":
 			f.alternative(p, html, text)
+		case inAlternative:
+			html, text = oneKind(p, html, text)
+			f.inline(p, html, text)
 		default:
-			if inAlternative && p.Type == "text/plain" {
-				html = nil
-			}
-			if inAlternative && p.Type == "text/html" {
-				text = nil
-			}
 			f.inline(p, html, text)
 		}
 	}
 	if multipart == "alternative" && text != nil && html != nil {
 		onlyOne(text, html, textLen, htmlLen)
+	}
+}
+
+// oneKind ends the list of the other kind: within an alternative, text is for one of the two only.
+func oneKind(p *Part, html, text *[]*Part) (h, t *[]*Part) {
+	switch p.Type {
+	case "text/plain":
+		return nil, text
+	case "text/html":
+		return html, nil
+	default:
+		return html, text
 	}
 }
 

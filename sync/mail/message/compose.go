@@ -112,18 +112,21 @@ func shortLines(content []byte) bool {
 	return true
 }
 
+// writeEncoded writes content in a transfer encoding. Writing to a buffer cannot fail, so that the errors of the
+// encoders say nothing.
 func writeEncoded(out *bytes.Buffer, encoding string, content []byte) {
+	var w io.WriteCloser
 	switch encoding {
 	case "quoted-printable":
-		w := quotedprintable.NewWriter(out)
-		w.Write(content) //nolint:errcheck // a buffer takes everything
-		w.Close()        //nolint:errcheck // as above
+		w = quotedprintable.NewWriter(out)
 	case "base64":
-		w := base64.NewEncoder(base64.StdEncoding, &wrapper{out: out})
-		w.Write(content) //nolint:errcheck // a buffer takes everything
-		w.Close()        //nolint:errcheck // as above
+		w = base64.NewEncoder(base64.StdEncoding, &wrapper{out: out})
 	default:
 		out.Write(content)
+		return
+	}
+	if _, err := w.Write(content); err == nil {
+		_ = w.Close() //nolint:errcheck // a buffer takes everything
 	}
 }
 

@@ -82,7 +82,7 @@ func decodeBase64(content []byte) []byte {
 		digits = digits[:len(digits)-1]
 	}
 	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(digits)))
-	n, _ := base64.RawStdEncoding.Decode(out, digits) //nolint:errcheck // only digits are left, in a length that decodes
+	n, _ := base64.RawStdEncoding.Decode(out, digits)
 	return out[:n]
 }
 

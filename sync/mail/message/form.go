@@ -3,6 +3,7 @@ package message
 import (
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 )
@@ -108,10 +109,8 @@ func (h HeaderProperty) check() error {
 	if !known {
 		return nil
 	}
-	for _, form := range allowed {
-		if form == h.Form {
-			return nil
-		}
+	if slices.Contains(allowed, h.Form) {
+		return nil
 	}
 	return fmt.Errorf("field %q has no form %q", h.Name, h.Form)
 }

@@ -204,11 +204,11 @@ func TestBodyListsFollowTheExampleOfTheStandard(t *testing.T) {
 	}
 	multi := func(kind string, parts ...*Part) *Part { return &Part{Type: "multipart/" + kind, Parts: parts} }
 	ids := func(parts []*Part) string {
-		out := ""
+		var out strings.Builder
 		for _, p := range parts {
-			out += p.ID
+			out.WriteString(p.ID)
 		}
-		return out
+		return out.String()
 	}
 	named := leaf("N", "text/plain", "")
 	named.Name = new("a.txt")
@@ -284,7 +284,7 @@ func TestCharsetsAreDecodedAsWellAsPossible(t *testing.T) {
 		{"koi8-r", "\xc1", "а", false},
 		{"iso-2022-jp", "\x1b$B$\"\x1b(B", "あ", false},
 		{"shift_jis", "\x82\xa0", "あ", false},
-		{"gb18030", "\xd6\xd0", "中", false},
+		{"gb18030", "\xd6\xd0", "\u4e2d", false},
 		{"x-unknown", "abc\xff", "abc\uFFFD", true},
 		{"utf-16le", "a\x00", "a", false},
 	} {

@@ -118,27 +118,37 @@ func withoutComments(s string) string {
 		return s
 	}
 	var out strings.Builder
-	depth, quoted := 0, false
+	quoted := false
 	for i := 0; i < len(s); i++ {
-		c := s[i]
 		switch {
-		case c == '\\' && (quoted || depth > 0) && i+1 < len(s):
-			if depth == 0 {
-				out.WriteString(s[i : i+2])
-			}
+		case s[i] == '\\' && quoted && i+1 < len(s):
+			out.WriteByte(s[i])
 			i++
-			continue
-		case c == '"' && depth == 0:
+		case s[i] == '"':
 			quoted = !quoted
-		case c == '(' && !quoted:
-			depth++
-		case c == ')' && depth > 0:
-			depth--
+		case s[i] == '(' && !quoted:
+			i = commentEnd(s, i) - 1
 			continue
 		}
-		if depth == 0 {
-			out.WriteByte(c)
-		}
+		out.WriteByte(s[i])
 	}
 	return out.String()
+}
+
+// commentEnd returns where the comment that begins at an offset ends; an open one ends with the text.
+func commentEnd(s string, at int) int {
+	depth := 0
+	for i := at; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(s)
 }

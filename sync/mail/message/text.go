@@ -71,34 +71,43 @@ var breaking = map[string]bool{
 // Plain returns what a reader sees of HTML: text and the alt and title attributes, without markup, scripts, style
 // sheets and the head.
 func Plain(markup string) string {
-	var out strings.Builder
+	reader := visibleText{}
 	tokens := html.NewTokenizer(strings.NewReader(markup))
-	skip := ""
 	for {
 		switch tokens.Next() {
 		case html.ErrorToken:
-			return out.String()
+			return reader.out.String()
 		case html.TextToken:
-			if skip == "" {
-				out.WriteString(html.UnescapeString(string(tokens.Raw())))
+			if reader.skip == "" {
+				reader.out.WriteString(html.UnescapeString(string(tokens.Raw())))
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
-			token := tokens.Token()
-			if hidden[token.Data] && skip == "" && token.Type == html.StartTagToken {
-				skip = token.Data
-			}
-			if skip == "head" && token.Data == "body" {
-				skip = ""
-			}
-			if skip == "" {
-				visible(&out, token)
-			}
+			reader.start(tokens.Token())
 		case html.EndTagToken:
-			if name, _ := tokens.TagName(); string(name) == skip {
-				skip = ""
+			if name, _ := tokens.TagName(); string(name) == reader.skip {
+				reader.skip = ""
 			}
 		default:
 		}
+	}
+}
+
+// visibleText collects what a reader sees.
+type visibleText struct {
+	out strings.Builder
+	// skip is the element whose content is hidden at the moment.
+	skip string
+}
+
+func (v *visibleText) start(token html.Token) {
+	if hidden[token.Data] && v.skip == "" && token.Type == html.StartTagToken {
+		v.skip = token.Data
+	}
+	if v.skip == "head" && token.Data == "body" {
+		v.skip = ""
+	}
+	if v.skip == "" {
+		visible(&v.out, token)
 	}
 }
 

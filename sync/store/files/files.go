@@ -168,6 +168,7 @@ func (f *Folder) path(name string) (string, error) {
 
 type object struct {
 	*os.File
+
 	size int64
 }
 

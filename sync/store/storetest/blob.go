@@ -27,18 +27,17 @@ func content(t *testing.T, b *store.Blobs, scope, hash string) string {
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	defer o.Close()
 	data, err := io.ReadAll(io.NewSectionReader(o, 0, o.Size()))
-	if err != nil {
+	if err = errors.Join(err, o.Close()); err != nil {
 		t.Fatalf("read: %v", err)
 	}
 	return string(data)
 }
 
-func ref(t *testing.T, e store.Engine, b *store.Blobs, scope, hash string, delta int64) error {
+func ref(t *testing.T, e store.Engine, b *store.Blobs, hash string, delta int64) error {
 	t.Helper()
 	batch := &store.Batch{}
-	if err := b.Ref(t.Context(), e, batch, scope, hash, delta); err != nil {
+	if err := b.Ref(t.Context(), e, batch, "s", hash, delta); err != nil {
 		return err
 	}
 	return e.Commit(t.Context(), batch)
@@ -86,7 +85,7 @@ func unreferencedBlobsAreCollected(t *testing.T, f Factory) {
 	_, err := e.Objects().Open(t.Context(), large.Object)
 	wantErr(t, "collected object", err, store.ErrNotFound)
 	equal(t, "keys left", list(t, e, store.NewKey("tenant/s").Range(), store.ScanOptions{}), []string{})
-	wantErr(t, "reference to a collected blob", ref(t, e, b, "s", small.Hash, 1), store.ErrNotFound)
+	wantErr(t, "reference to a collected blob", ref(t, e, b, small.Hash, 1), store.ErrNotFound)
 }
 
 func collectionSparesReferences(t *testing.T, f Factory) {
@@ -94,19 +93,19 @@ func collectionSparesReferences(t *testing.T, f Factory) {
 	b := store.NewBlobs(e, at.now)
 	info := put(t, b, "s", "kept")
 	for range 2 {
-		if err := ref(t, e, b, "s", info.Hash, 1); err != nil {
+		if err := ref(t, e, b, info.Hash, 1); err != nil {
 			t.Fatalf("ref: %v", err)
 		}
 	}
 	at.at = at.at.Add(grace)
 	collect(t, b, 0)
-	if err := ref(t, e, b, "s", info.Hash, -1); err != nil {
+	if err := ref(t, e, b, info.Hash, -1); err != nil {
 		t.Fatalf("unref: %v", err)
 	}
 	at.at = at.at.Add(grace)
 	collect(t, b, 0)
 	equal(t, "content", content(t, b, "s", info.Hash), "kept")
-	if err := ref(t, e, b, "s", info.Hash, -1); err != nil {
+	if err := ref(t, e, b, info.Hash, -1); err != nil {
 		t.Fatalf("unref: %v", err)
 	}
 	collect(t, b, 0)
@@ -148,7 +147,7 @@ func blobsRaceWithTheirCollector(t *testing.T, f Factory) {
 				}
 				return
 			}
-			err = ref(t, e, b, "s", info.Hash, 1)
+			err = ref(t, e, b, info.Hash, 1)
 			if referred = err == nil; !referred && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("ref: %v", err)
 			}
@@ -159,7 +158,7 @@ func blobsRaceWithTheirCollector(t *testing.T, f Factory) {
 		if content(t, b, "s", info.Hash) != text {
 			t.Fatal("content differs")
 		}
-		if err := ref(t, e, b, "s", info.Hash, -1); err != nil {
+		if err := ref(t, e, b, info.Hash, -1); err != nil {
 			t.Fatalf("unref: %v", err)
 		}
 	}

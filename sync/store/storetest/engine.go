@@ -163,7 +163,7 @@ func oneOfManyConflictingWins(t *testing.T, f Factory) {
 		commit(t, e, func(b *store.Batch) { b.Set(key, old) })
 		var won atomic.Int64
 		parallel(writers, func(i int) {
-			err := try(t.Context(), e, func(b *store.Batch) { b.Assert(key, old); b.Set(key, []byte{'w', byte(i)}) })
+			err := try(t.Context(), e, func(b *store.Batch) { b.Assert(key, old); b.Set(key, []byte("w"+strconv.Itoa(i))) })
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -258,7 +258,7 @@ func hintsWakeListeners(t *testing.T, f Factory) {
 	}
 	cancel()
 	cancel()
-	for range hints { //nolint:revive // drains until the channel is closed
+	for range hints {
 	}
 }
 
@@ -298,7 +298,11 @@ func commitsOutliveACrash(t *testing.T, f Factory) {
 		}
 	})
 	again := f.Reopen(t, e)
-	defer again.Close()
+	t.Cleanup(func() {
+		if err := again.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 	equal(t, "sum", counter(t, again, []byte("sum")), int64(writers*times))
 	keys := list(t, again, store.Range{Start: []byte("k"), End: []byte("l")}, store.ScanOptions{})
 	equal(t, "keys", len(keys)/2, writers*times)
