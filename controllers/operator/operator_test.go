@@ -29,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,7 +66,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	log.SetLogger(logr.Discard())
 	var err error
-	if plane, err = controlplane.Start(context.Background(), controlplane.Options{APIServerOnly: true, Progress: os.Stderr}); err != nil {
+	if plane, err = controlplane.Start(context.Background(), controlplane.Options{Progress: os.Stderr}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -260,6 +261,48 @@ func steady(t *testing.T) []string {
 		return slices.Equal(before, last)
 	})
 	return last
+}
+
+// TestARegionLeavesOnlyWhatItsPolicyRetains runs against the controllers of a real
+// cluster: they make the pod and the claim, and collect what has no owner any more.
+func TestARegionLeavesOnlyWhatItsPolicyRetains(t *testing.T) {
+	start(t, options())
+	for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
+		t.Run(string(policy), func(t *testing.T) {
+			r, tenant := estate(t, strings.ToLower(string(policy)))
+			r.Spec.DeletionPolicy = policy
+			eventually(t, "the policy is declared", func() bool {
+				patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"deletionPolicy":%q}}`, policy))
+				return api.Patch(t.Context(), r, patch) == nil
+			})
+			eventually(t, "the status tells what pod and claim wait for", func() bool {
+				return api.Get(t.Context(), client.ObjectKeyFromObject(r), r) == nil &&
+					tells(r, v1alpha1.ConditionWorkloadAvailable, "Unschedulable") &&
+					tells(r, v1alpha1.ConditionStorageReady, `PersistentVolumeClaim "data-paris-sync-0" is not bound`)
+			})
+			for _, obj := range []client.Object{r, tenant} {
+				if err := api.Delete(t.Context(), obj); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "the region is gone", func() bool {
+				return apierrors.IsNotFound(api.Get(t.Context(), client.ObjectKeyFromObject(r), r))
+			})
+			claim := &corev1.PersistentVolumeClaim{}
+			err := api.Get(t.Context(), client.ObjectKey{Namespace: r.Namespace, Name: "data-paris-sync-0"}, claim)
+			if kept := err == nil; kept != (policy == v1alpha1.DeletionRetain) {
+				t.Errorf("the claim is kept: %t (%v), with %s", kept, err, policy)
+			}
+			eventually(t, "nothing else is left", func() bool {
+				return !slices.ContainsFunc(snapshot(t), func(line string) bool { return strings.Contains(line, r.Namespace+"/paris") })
+			})
+		})
+	}
+}
+
+func tells(r *v1alpha1.MailboxRegion, kind, part string) bool {
+	c := meta.FindStatusCondition(r.Status.Conditions, kind)
+	return c != nil && strings.Contains(c.Message, part)
 }
 
 func freeAddress(t *testing.T) string {
