@@ -66,7 +66,7 @@ func NewJournal(e Engine, o Options) (*Journal, error) {
 }
 
 // View calls fn with a consistent view of the store in which every commit to the account is durable.
-func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) error {
+func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) (err error) {
 	a := j.account(id)
 	a.mu.RLock()
 	snap, err := j.engine.Snapshot(ctx)
@@ -74,14 +74,15 @@ func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) er
 	if err != nil {
 		return err
 	}
-	return errors.Join(fn(snap), snap.Close())
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	return fn(snap)
 }
 
 // Update calls fn to write to an account and commits what it wrote with the next sequence number. Nothing is
 // written when fn fails or writes nothing. fn must not call Update or View for the same account. ErrLeased says
 // that another process is the writer; ErrConflict that it became the writer meanwhile, or that an assertion of
 // fn did not hold.
-func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) error {
+func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) (err error) {
 	a := j.account(id)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,9 +90,9 @@ func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) err
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
 	tx := newTx(ctx, snap, id)
-	err = errors.Join(j.update(tx, a, fn), snap.Close())
-	if err != nil || !tx.logged {
+	if err := j.update(tx, a, fn); err != nil || !tx.logged {
 		return err
 	}
 	return j.engine.Hints().Publish(ctx, id)

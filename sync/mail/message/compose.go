@@ -126,7 +126,7 @@ func writeEncoded(out *bytes.Buffer, encoding string, content []byte) {
 		return
 	}
 	if _, err := w.Write(content); err == nil {
-		_ = w.Close() //nolint:errcheck // a buffer takes everything
+		_ = w.Close()
 	}
 }
 

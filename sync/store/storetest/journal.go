@@ -255,3 +255,24 @@ func erasedAccountsLeaveNothing(t *testing.T, f Factory) {
 	}
 	equal(t, "state", view, "1")
 }
+
+// panicsLeaveNothingOpen checks that a function that panics neither holds the account nor keeps the engine from
+// closing.
+func panicsLeaveNothingOpen(t *testing.T, f Factory) {
+	e := open(t, f)
+	j := journal(t, e, store.Options{})
+	for name, call := range map[string]func() error{
+		"update": func() error { return j.Update(t.Context(), "acc", func(*store.Tx) error { panic(errStop) }) },
+		"view":   func() error { return j.View(t.Context(), "acc", func(store.Reader) error { panic(errStop) }) },
+	} {
+		func() {
+			defer func() { equal(t, name+" passes the panic on", recover() == error(errStop), true) }()
+			err := call()
+			t.Errorf("%s returned %v", name, err)
+		}()
+	}
+	update(t, j, mail(store.Created, "a"))
+	if err := e.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}

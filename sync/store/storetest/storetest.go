@@ -46,6 +46,7 @@ func Run(t *testing.T, f Factory) {
 		"ChangesComeInPortions":         changesComeInPortions,
 		"TrimmedLogsSaySo":              trimmedLogsSaySo,
 		"FailedUpdatesLeaveNothing":     failedUpdatesLeaveNothing,
+		"PanicsLeaveNothingOpen":        panicsLeaveNothingOpen,
 		"LeasesFenceWriters":            leasesFenceWriters,
 		"UpdatesReadTheirOwnWrites":     updatesReadTheirOwnWrites,
 		"ConcurrentUpdatesAreSerial":    concurrentUpdatesAreSerial,
