@@ -88,7 +88,9 @@ func TestArgumentsOfStandardMethodsAreChecked(t *testing.T) {
 		{"Widget/queryChanges", `{"accountId":"A9","sinceQueryState":"q"}`, ErrorAccountNotFound, ""},
 		{"Widget/queryChanges", `{"accountId":"A1"}`, invalid, "sinceQueryState: missing"},
 		{"Widget/queryChanges", `{"accountId":"A1","sinceQueryState":"q","upToId":""}`, invalid, "upToId"},
-		{"Widget/queryChanges", `{"accountId":"A1","sinceQueryState":"q","maxChanges":0}`, invalid, "maxChanges"},
+		{"Widget/query", `{"accountId":"A1","sort":[` + strings.Repeat(`{"property":"size"},`, maxComparators) + `{"property":"size"}]}`, ErrorUnsupportedSort, "at most 16"},
+		{"Widget/queryChanges", `{"accountId":"A1","sinceQueryState":"q","maxChanges":0}`, "ok", ""},
+		{"Widget/queryChanges", `{"accountId":"A1","sinceQueryState":"q","maxChanges":-1}`, invalid, "maxChanges"},
 		{"Widget/queryChanges", `{"accountId":"A1","sinceQueryState":"q","sort":[{}]}`, invalid, "sort[0].property"},
 	} {
 		t.Run(test.method+test.args[:min(len(test.args), 80)], func(t *testing.T) {

@@ -32,7 +32,7 @@ func FuzzResolveArguments(f *testing.F) {
 		if checkIJSON(args) != nil {
 			return
 		}
-		got, err := resolveArguments(args, responses())
+		got, err := resolveArguments(args, responses(), 1<<20)
 		if err == nil && !json.Valid(got) {
 			t.Errorf("arguments are not JSON: %q", got)
 		}

@@ -17,6 +17,11 @@ import (
 // outcomeOK is the outcome of a method call without an error.
 const outcomeOK = "ok"
 
+// maxAnswer is how many octets of responses one request may gather: when they are
+// reached, the calls that follow are refused. The last call may go beyond, so that
+// whatever a single call returns can be had.
+const maxAnswer = 64 << 20
+
 // Process answers the body of one API request for a principal (RFC 8620 §3). The
 // answer is an encoded Response object, or the problem for which the whole request
 // is refused.
@@ -70,6 +75,8 @@ type batch struct {
 	createdIDs map[string]string
 	tellIDs    bool
 	responses  []Invocation
+	// size is how many octets the responses have so far.
+	size int
 }
 
 func (s *Service) newBatch(p *Principal, req *Request) *batch {
@@ -106,6 +113,9 @@ func (b *batch) run(ctx context.Context, inv Invocation) {
 		responses = []Invocation{errorResponse(e, inv.ID)}
 	}
 	b.responses = append(b.responses, responses...)
+	for _, r := range responses {
+		b.size += len(r.Args)
+	}
 	b.service.observe(label, outcome, time.Since(start))
 }
 
@@ -114,7 +124,10 @@ func (b *batch) call(ctx context.Context, inv Invocation, method registeredMetho
 	if method.run == nil || !b.using[method.capability] {
 		return nil, &MethodError{Type: ErrorUnknownMethod}
 	}
-	args, err := resolveArguments(inv.Args, b.responses)
+	if b.size >= maxAnswer {
+		return nil, &MethodError{Type: ErrorRequestTooLarge, Description: "the responses so far fill the answer: make the call in another request"}
+	}
+	args, err := resolveArguments(inv.Args, b.responses, b.service.limits.MaxSizeRequest)
 	if err != nil {
 		return nil, err
 	}

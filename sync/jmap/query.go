@@ -2,6 +2,7 @@ package jmap
 
 import (
 	"encoding/json"
+	"fmt"
 )
 
 // QueryArguments are the arguments of a /query method (RFC 8620 §5.5).
@@ -71,8 +72,9 @@ func (a *QueryChangesArguments) Validate(call *Call) error {
 	case a.UpToID != nil && !ValidID(*a.UpToID):
 		return InvalidArguments("upToId: not an Id")
 	}
-	if err := checkMaxChanges(a.MaxChanges); err != nil {
-		return err
+	// Unlike that of /changes, this one may be zero (RFC 8620 §5.6).
+	if a.MaxChanges != nil && (*a.MaxChanges < 0 || *a.MaxChanges > MaxInt) {
+		return InvalidArguments("maxChanges: %d is not an UnsignedInt", *a.MaxChanges)
 	}
 	return checkComparators(a.Sort)
 }
@@ -133,7 +135,13 @@ func (c *Comparator) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// maxComparators is how many sort criteria a query may have: each costs a key for every result.
+const maxComparators = 16
+
 func checkComparators(sort []Comparator) error {
+	if len(sort) > maxComparators {
+		return &MethodError{Type: ErrorUnsupportedSort, Description: fmt.Sprintf("sort: %d comparators, at most %d are supported", len(sort), maxComparators)}
+	}
 	for i := range sort {
 		if sort[i].Property == "" {
 			return InvalidArguments("sort[%d].property: missing", i)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,9 +20,15 @@ type resultReference struct {
 	Path     *string `json:"path"`
 }
 
+// maxReferences is how many references the arguments of one call may have. No method
+// has as many arguments.
+const maxReferences = 32
+
 // resolveArguments replaces each argument "#name" by what it refers to in the
-// responses so far (RFC 8620 §3.7). The error is a *MethodError.
-func resolveArguments(args json.RawMessage, responses []Invocation) (json.RawMessage, error) {
+// responses so far (RFC 8620 §3.7). What the references stand for may be as large as
+// a whole request and no larger: otherwise calls that double what the one before
+// returned would fill the memory. The error is a *MethodError.
+func resolveArguments(args json.RawMessage, responses []Invocation, most int64) (json.RawMessage, error) {
 	if !bytes.Contains(args, []byte(`"#`)) && !bytes.Contains(args, []byte(`"\u0023`)) {
 		return args, nil
 	}
@@ -29,15 +36,19 @@ func resolveArguments(args json.RawMessage, responses []Invocation) (json.RawMes
 	if err != nil {
 		return nil, InvalidArguments("arguments: %s", err.Error())
 	}
-	for name, value := range members {
-		target, isReference := strings.CutPrefix(name, "#")
-		if !isReference {
-			continue
-		}
+	references := referencesAmong(members)
+	if len(references) > maxReferences {
+		return nil, InvalidArguments("arguments: %d references, at most %d are resolved", len(references), maxReferences)
+	}
+	for _, name := range references {
+		target := strings.TrimPrefix(name, "#")
 		if _, both := members[target]; both {
 			return nil, InvalidArguments("%s: given as a value and as a reference", target)
 		}
-		resolved, err := resolveReference(value, responses)
+		resolved, err := resolveReference(members[name], responses)
+		if most -= int64(len(resolved)); err == nil && most < 0 {
+			err = errors.New("the result is larger than maxSizeRequest: ask for less at a time")
+		}
 		if err != nil {
 			return nil, &MethodError{Type: ErrorInvalidResultReference, Description: name + ": " + err.Error()}
 		}
@@ -49,6 +60,18 @@ func resolveArguments(args json.RawMessage, responses []Invocation) (json.RawMes
 		return nil, fmt.Errorf("encode resolved arguments: %w", err)
 	}
 	return raw, nil
+}
+
+// referencesAmong lists the arguments that are references, sorted.
+func referencesAmong(members map[string]jsontext.Value) []string {
+	var names []string
+	for name := range members {
+		if strings.HasPrefix(name, "#") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func resolveReference(raw jsontext.Value, responses []Invocation) (jsontext.Value, error) {

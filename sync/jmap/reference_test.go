@@ -3,6 +3,7 @@ package jmap
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestReferencesResolve(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := resolveArguments(json.RawMessage(test.args), responses())
+			got, err := resolveArguments(json.RawMessage(test.args), responses(), 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +83,7 @@ func TestReferencesThatDoNotResolveAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := resolveArguments(json.RawMessage(test.args), responses())
+			got, err := resolveArguments(json.RawMessage(test.args), responses(), 1<<20)
 			var refused *MethodError
 			if !errors.As(err, &refused) || refused.Type != test.kind || refused.Description == "" {
 				t.Errorf("got %s, error %v, want %q", got, err, test.kind)
@@ -103,5 +104,64 @@ func TestReferencesChainThroughARequest(t *testing.T) {
 		["error",{"type":"invalidResultReference","description":"#x: the first response of call \"c\" is \"error\", not \"Widget/get\""},"d"]]`
 	if diff := cmp.Diff(decode(t, want), any(got)); diff != "" {
 		t.Errorf("responses (-want +got):\n%s", diff)
+	}
+}
+
+func TestReferencesCannotMultiplyWhatTheyReferTo(t *testing.T) {
+	t.Parallel()
+	whole := `{"resultOf":"t1","name":"Foo/get","path":""}`
+	size := int64(len(responses()[1].Args))
+	if _, err := resolveArguments(json.RawMessage(`{"#a":`+whole+`,"#b":`+whole+`}`), responses(), 2*size); err != nil {
+		t.Errorf("references within the limit: %v", err)
+	}
+	many := &strings.Builder{}
+	for i := range maxReferences + 1 {
+		many.WriteString(`,"#a` + strings.Repeat("x", i) + `":` + whole)
+	}
+	for args, kind := range map[string]string{
+		`{"#a":` + whole + `,"#b":` + whole + `}`: ErrorInvalidResultReference,
+		"{" + many.String()[1:] + "}":             ErrorInvalidArguments,
+	} {
+		var refused *MethodError
+		if got, err := resolveArguments(json.RawMessage(args), responses(), 2*size-1); !errors.As(err, &refused) || refused.Type != kind {
+			t.Errorf("got %d octets, error %v, want %q", len(got), err, kind)
+		}
+	}
+}
+
+func TestCallsThatDoubleTheirAnswersEndAtTheLimit(t *testing.T) {
+	t.Parallel()
+	calls := []string{`["Core/echo",{"x":"` + strings.Repeat("x", 1000) + `"},"0"]`}
+	for i := range 63 {
+		ref := `{"resultOf":"` + strconv.Itoa(i) + `","name":"Core/echo","path":""}`
+		calls = append(calls, `["Core/echo",{"#a":`+ref+`,"#b":`+ref+`},"`+strconv.Itoa(i+1)+`"]`)
+	}
+	limits := DefaultLimits()
+	limits.MaxSizeRequest = 1 << 20
+	service, err := NewService(Options{BaseURL: "https://mail.example", Limits: limits, Blobs: blobs{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, problem := service.Process(t.Context(), testPrincipal(), []byte(`{"using":["`+CoreCapability+`"],"methodCalls":[`+strings.Join(calls, ",")+`]}`))
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	if size := int64(len(answer)); size > 4*limits.MaxSizeRequest || !strings.Contains(string(answer), ErrorInvalidResultReference) {
+		t.Errorf("the answer has %d octets", size)
+	}
+}
+
+func TestCallsAfterAFullAnswerAreRefused(t *testing.T) {
+	t.Parallel()
+	b := testService(t).newBatch(testPrincipal(), &Request{Using: []string{CoreCapability}})
+	call := Invocation{Name: "Core/echo", Args: json.RawMessage(`{}`), ID: "0"}
+	b.size = maxAnswer - 1
+	b.run(t.Context(), call)
+	b.run(t.Context(), call)
+	if diff := cmp.Diff([]string{"Core/echo", "error"}, []string{b.responses[0].Name, b.responses[1].Name}); diff != "" {
+		t.Errorf("responses (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(string(b.responses[1].Args), ErrorRequestTooLarge) {
+		t.Errorf("refused with %s", b.responses[1].Args)
 	}
 }
