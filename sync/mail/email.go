@@ -88,6 +88,7 @@ func (e *edit) createEmail(m *email, content *rendered) (err error) {
 	}
 	e.tx.Set(place(e.keys.all(), m.Received, m.ID), []byte(m.Thread))
 	e.tx.Changed(store.Change{Type: typeEmail, ID: m.ID, Kind: store.Created})
+	e.tx.Changed(store.Change{Type: typeDelivery, ID: deliveryID, Kind: store.Updated})
 	return e.inThread(m.Thread, func() error { return e.place(m, nil) })
 }
 

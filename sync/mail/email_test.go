@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -282,4 +283,38 @@ func TestChangesFollowEmails(t *testing.T) {
 	equal(t, "threads", len(strs(changes["created"])), 1)
 	portion := d.call("Email/changes", object{"sinceState": state, "maxChanges": 1})
 	equal(t, "portion", []any{portion["hasMoreChanges"], len(strs(portion["created"])) + len(strs(portion["updated"]))}, []any{true, 1})
+}
+
+func TestParsedMessagesHaveNoMetadata(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	blob := d.upload(mixed)
+	out := d.call("Email/parse", object{"blobIds": []string{blob}, "properties": []string{
+		"id", "threadId", "mailboxIds", "keywords", "receivedAt", "blobId", "size", "hasAttachment", "preview", "header:X-Own",
+	}})
+	equal(t, "email", out["parsed"].(object)[blob], any(object{
+		"id": nil, "threadId": nil, "mailboxIds": nil, "keywords": nil, "receivedAt": nil, "blobId": blob, "size": float64(len(mixed)),
+		"hasAttachment": true, "preview": "Hällo <world>, how are you?", "header:X-Own": " two",
+	}))
+	equal(t, "nothing wrong", []any{out["notFound"], out["notParsable"]}, []any{nil, nil})
+}
+
+func TestPartsOfPartsAreFoundThroughTheirIDs(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	inner := "Content-Type: message/rfc822\r\n\r\nSubject: deepest\r\n\r\nthe text"
+	outer := "Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+		base64.StdEncoding.EncodeToString([]byte(inner)) + "\r\n--b--"
+	blob := d.upload(outer)
+	subject := any(nil)
+	for range 3 {
+		out := d.call("Email/parse", object{"blobIds": []string{blob}, "properties": []string{"attachments", "subject"}})
+		email := out["parsed"].(object)[blob].(object)
+		blob, subject = str(list(email["attachments"])[0]["blobId"]), email["subject"]
+	}
+	equal(t, "subject of the level above", subject, any(nil))
+	out := d.call("Email/parse", object{"blobIds": []string{blob}, "fetchTextBodyValues": true, "properties": []string{"subject", "bodyValues"}})
+	equal(t, "deepest", out["parsed"].(object)[blob], any(object{
+		"subject": "deepest", "bodyValues": object{"1": object{"value": "the text", "isEncodingProblem": false, "isTruncated": false}},
+	}))
 }

@@ -133,6 +133,7 @@ func TestEmailsAreSorted(t *testing.T) {
 		"size":         {[]object{by("size", "isAscending", false)}, "pic re plan other"},
 		"from":         {[]object{by("from"), by("receivedAt")}, "plan re other pic"},
 		"from, octets": {[]object{by("from", "collation", "i;octet"), by("receivedAt")}, "plan re other pic"},
+		"from, ASCII":  {[]object{by("from", "collation", "i;ascii-casemap"), by("receivedAt")}, "plan re other pic"},
 		"to":           {[]object{by("to")}, "other pic re plan"},
 		"base subject": {[]object{by("subject"), by("receivedAt")}, "pic plan re other"},
 		"sentAt":       {[]object{by("sentAt")}, "other pic re plan"},

@@ -34,6 +34,10 @@ const (
 	typeDelivery = "EmailDelivery"
 )
 
+// deliveryID stands for all deliveries of an account in its change log: only their state is told (RFC 8621 section
+// 1.5), so that one entry a commit will do.
+const deliveryID = "all"
+
 // Options are the choices of a service.
 type Options struct {
 	// Owner names this process among those that share the store; see store.Options. Empty means "embedded", right
