@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -33,15 +34,27 @@ func Start(name, program, log string, environment []string, args ...string) (*Ch
 	cmd.Dir = filepath.Dir(log)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.SysProcAttr = attributes()
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %q: %w", name, err), output.Close())
-	}
 	c := &Child{name: name, log: log, cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		c.err = errors.Join(cmd.Wait(), output.Close())
-		close(c.exited)
-	}()
+	started := make(chan error)
+	go c.run(started)
+	err = <-started
+	if err := errors.Join(err, output.Close()); err != nil {
+		return nil, fmt.Errorf("start %q: %w", name, err)
+	}
 	return c, nil
+}
+
+// run starts the program and waits for its end on one thread: the kernel takes the end
+// of the thread that started a child for the end of its parent.
+func (c *Child) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(c.exited)
+	err := c.cmd.Start()
+	started <- err
+	if err == nil {
+		c.err = c.cmd.Wait()
+	}
 }
 
 // Exited is closed when the program has ended.

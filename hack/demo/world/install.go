@@ -146,5 +146,5 @@ func (w *World) explain(ctx context.Context, err error) error {
 	if logsErr != nil {
 		logs = logsErr.Error()
 	}
-	return fmt.Errorf("%w\n%s\n%s\n%s", err, pods, events, logs)
+	return fmt.Errorf("%w\n%s\n%s\n%s\nthe node says:\n%s", err, pods, events, logs, w.node.Tail())
 }

@@ -27,17 +27,11 @@ func (w *World) startNode(ctx context.Context) error {
 		return err
 	}
 	w.undo.push("node", child.Stop)
-	ctx, timeout := context.WithTimeoutCause(ctx, nodeTimeout, fmt.Errorf("the node is not ready after %s", nodeTimeout))
-	defer timeout()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	w.node = child
+	w.guard.watch(child.Exited(), child.Failure)
+	ctx, cancel := context.WithTimeoutCause(ctx, nodeTimeout, fmt.Errorf("the node is not ready after %s", nodeTimeout))
+	defer cancel()
 	return kube.Poll(ctx, pollEvery, func(ctx context.Context) error {
-		select {
-		case <-child.Exited():
-			cancel(child.Failure())
-			return child.Failure()
-		default:
-		}
 		_, err := w.Cluster.Kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=1s", "node/"+nodeName)
 		return err
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/hack/demo/cast"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/identity"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/kube"
+	"github.com/bailiwick-dev/bailiwick/hack/demo/process"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/progress"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/survivor"
 	"github.com/bailiwick-dev/bailiwick/test/controlplane"
@@ -40,6 +41,8 @@ type World struct {
 
 	assets  string
 	plane   *controlplane.Plane
+	node    *process.Child
+	guard   *guard
 	undo    stack
 	regions map[cast.Object]Region
 }
@@ -47,10 +50,19 @@ type World struct {
 // Start builds and starts everything, up to tenants and regions that are as they should
 // be. What it started is stopped again when it fails.
 func Start(ctx context.Context, root string, log *progress.Log) (*World, error) {
-	w := &World{Root: root, Log: log, Issuers: map[string]*identity.Issuer{}, regions: map[cast.Object]Region{}}
-	if err := w.start(ctx); err != nil {
-		if ctx.Err() != nil {
+	w := &World{
+		Root: root, Log: log, Issuers: map[string]*identity.Issuer{}, regions: map[cast.Object]Region{}, guard: newGuard(),
+	}
+	starting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	release := w.guard.tell(cancel)
+	defer release()
+	if err := w.start(starting); err != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		case w.Failure() != nil:
+			err = w.Failure()
 		}
 		return nil, errors.Join(err, w.Close(ctx))
 	}
@@ -121,6 +133,7 @@ func (w *World) startPlane(ctx context.Context) error {
 	waiting.Wait()
 	if w.plane != nil {
 		w.undo.push("control plane", func(context.Context) error { return w.plane.Stop() })
+		w.guard.watch(w.plane.Failed(), w.plane.Err)
 	}
 	if err := errors.Join(planeErr, buildErr, issuersErr); err != nil {
 		return err
@@ -156,16 +169,17 @@ func (w *World) Watch() (*survivor.Watch, error) {
 	return survivor.New(programs, []string{w.Folder, filepath.Dir(w.plane.AdminKubeconfig())})
 }
 
-// Failed is closed when the control plane ended on its own.
-func (w *World) Failed() <-chan struct{} { return w.plane.Failed() }
+// Failed is closed when the control plane or the node ended on its own.
+func (w *World) Failed() <-chan struct{} { return w.guard.failed }
 
-// Failure says why the control plane ended.
-func (w *World) Failure() error { return w.plane.Err() }
+// Failure says why Failed is closed; nil while it is not.
+func (w *World) Failure() error { return w.guard.err() }
 
 // Close stops everything and removes every file of the run. It does so also when ctx has
 // ended, which is the usual reason to call it.
 func (w *World) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
+	w.guard.stop() // from here on, ends are wanted
 	return w.undo.unwind(ctx)
 }
