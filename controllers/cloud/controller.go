@@ -56,17 +56,7 @@ type Controller struct {
 
 // Add registers the controller with a manager.
 func Add(mgr manager.Manager, o Options) error {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	c := &Controller{
-		cache:     mgr.GetClient(),
-		live:      mgr.GetAPIReader(),
-		writer:    apply.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("cloud"), "cloud"),
-		reader:    authority.NewReader(),
-		namespace: o.Namespace,
-		now:       o.Now,
-	}
+	c := newController(mgr, o)
 	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -82,6 +72,20 @@ func Add(mgr manager.Manager, o Options) error {
 		return fmt.Errorf("add controller cloud: %w", err)
 	}
 	return nil
+}
+
+func newController(mgr manager.Manager, o Options) *Controller {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Controller{
+		cache:     mgr.GetClient(),
+		live:      mgr.GetAPIReader(),
+		writer:    apply.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("cloud"), "cloud"),
+		reader:    authority.NewReader(),
+		namespace: o.Namespace,
+		now:       o.Now,
+	}
 }
 
 // Reconcile brings one cloud to what it declares.

@@ -1,7 +1,9 @@
 package cloud
 
 import (
+	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -195,5 +197,62 @@ func annotate(t *testing.T, name, annotations string) {
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":`+annotations+`}}`))
 	if err := api.Patch(t.Context(), &v1alpha1.SovereignCloud{ObjectMeta: metav1.ObjectMeta{Name: name}}, patch); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestSettledCloudIsNotWritten(t *testing.T) {
+	before := readyCloud(t, "settled")
+	seen := passes.Load()
+	for n := range 3 {
+		secret := authoritySecretOf(t, "settled")
+		secret.Annotations = map[string]string{"example.com/touched": strconv.Itoa(n)}
+		if err := api.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the controller looks again", func() bool { return passes.Load() > seen })
+		seen = passes.Load()
+	}
+	if got := get(t, &v1alpha1.SovereignCloud{}, "", "settled"); got.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the cloud was written although nothing changed: %+v", got.Status)
+	}
+}
+
+func TestNewCloudCostsThreeWrites(t *testing.T) {
+	mgr, err := newManager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	c := newController(mgr, Options{Namespace: operatorNamespace})
+	if err := addIndexes(mgr.GetFieldIndexer()); err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- mgr.Start(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	cloud := testCloud("counted")
+	cloud.Annotations = map[string]string{v1alpha1.AnnotationPaused: "true"} // for the controller of the other tests
+	create(t, cloud)
+	awaitCondition(t, "counted", v1alpha1.ConditionPaused, v1alpha1.ReasonPaused)
+	facts, err := c.observe(ctx, "counted")
+	if err != nil || facts == nil {
+		t.Fatalf("observe: %v, %v", facts, err)
+	}
+	facts.Cloud.Annotations = nil
+	decision := decide(facts)
+	outcome := c.apply(ctx, facts, decision)
+	if err := outcome.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.writer.Status(ctx, facts.Cloud, facts.Cloud.Status, report(facts, decision, outcome)); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.writer.Writes(); got != 1+2 {
+		t.Errorf("%d writes for one Secret, want 3", got)
 	}
 }

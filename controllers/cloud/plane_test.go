@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ var (
 	apiConfig *rest.Config
 	apiScheme = runtime.NewScheme()
 	api       client.Client // reads past every cache
+	passes    atomic.Int64  // how often the controller looked at a cloud
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -94,7 +96,10 @@ func connect(ctx context.Context, kubeconfig string) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mgr, Add(mgr, Options{Namespace: operatorNamespace})
+	return mgr, Add(mgr, Options{Namespace: operatorNamespace, Now: func() time.Time {
+		passes.Add(1)
+		return time.Now()
+	}})
 }
 
 // newManager has a cache like the operator's.

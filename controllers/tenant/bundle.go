@@ -18,7 +18,7 @@ import (
 const (
 	// bundleRetry is how long after a failure a Secret is read again, and how often
 	// while the issuer does not answer as it should: its authority may have changed.
-	bundleRetry = 30 * time.Second
+	bundleRetry = 10 * time.Second
 	// maxBundle bounds what a Secret puts into every document of a tenant.
 	maxBundle = 64 << 10
 )
