@@ -209,7 +209,7 @@ func addChecks(mgr manager.Manager) error {
 // addConditionMetric serves the conditions of every kind as a metric while the
 // manager runs.
 func addConditionMetric(mgr manager.Manager) error {
-	collector := conditions.NewCollector(mgr.GetCache(), region.Conditions())
+	collector := conditions.NewCollector(mgr.GetCache(), cloud.Conditions(), region.Conditions(), tenant.Conditions())
 	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		if err := metrics.Registry.Register(collector); err != nil {
 			return fmt.Errorf("register conditions metric: %w", err)
