@@ -266,7 +266,7 @@ func panicsLeaveNothingOpen(t *testing.T, f Factory) {
 		"view":   func() error { return j.View(t.Context(), "acc", func(store.Reader) error { panic(errStop) }) },
 	} {
 		func() {
-			defer func() { equal(t, name+" passes the panic on", recover() == error(errStop), true) }()
+			defer func() { equal(t, name+" passes the panic on", recover() == any(errStop), true) }()
 			err := call()
 			t.Errorf("%s returned %v", name, err)
 		}()
