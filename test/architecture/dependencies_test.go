@@ -43,10 +43,12 @@ func directDependencies(t *testing.T, folder string) []string {
 	}
 	var file struct {
 		Require []struct {
-			Path     string
-			Indirect bool
-		}
-		Tool []struct{ Path string }
+			Path     string `json:"Path"`
+			Indirect bool   `json:"Indirect"`
+		} `json:"Require"`
+		Tool []struct {
+			Path string `json:"Path"`
+		} `json:"Tool"`
 	}
 	if err := json.Unmarshal(out, &file); err != nil {
 		t.Fatal(err)
