@@ -40,7 +40,7 @@ func (m *emailSetter) draft(e *edit, raw json.RawMessage) (*incoming, error) {
 	if refused := jmap.DecodeObject(raw, &d.members); refused != nil {
 		return nil, refused
 	}
-	in := &incoming{received: e.service.opts.Now().UnixMilli()}
+	in := &incoming{received: e.service.opts.Now().UnixMilli(), dated: true}
 	if err := m.metadata(d, in); err != nil {
 		return nil, err
 	}

@@ -50,6 +50,9 @@ func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetA
 				return err
 			}
 			out.List = append(out.List, object)
+			if err := sel.tooMuch(len(out.List)); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -63,6 +66,7 @@ func (s *Service) emailObject(ctx context.Context, r store.Reader, account, tena
 		return nil, err
 	}
 	object, err := m.object(src, sel)
+	sel.octets += src.octets
 	return object, errors.Join(err, src.Close())
 }
 

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,8 +56,10 @@ type incoming struct {
 	data      []byte
 	mailboxes []string
 	keywords  []string
-	// received is when it came, in milliseconds since 1970; zero leaves it to the message, or else to the clock.
+	// received is when it came, in milliseconds since 1970. Unless it is dated, that is left to the message, or else
+	// to the clock.
 	received int64
+	dated    bool
 }
 
 // emailImport answers Email/import (RFC 8621 section 4.8). A message may be imported more than once.
@@ -100,6 +103,7 @@ func (e *edit) importOne(call *jmap.Call, raw json.RawMessage) (*email, error) {
 	}
 	in.keywords = keywords
 	if want.ReceivedAt != nil {
+		in.dated = true
 		if in.received, err = parseUTC(*want.ReceivedAt); err != nil {
 			return nil, jmap.InvalidProperties("receivedAt: not a UTCDate such as 2026-11-23T18:25:00Z", "receivedAt")
 		}
@@ -141,11 +145,8 @@ func (e *edit) addMessage(in *incoming) (*email, error) {
 		Blob: in.blob, Size: int64(len(in.data)), Attachment: content.attachment,
 		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received,
 	}
-	if m.Received == 0 {
-		m.Received = content.received
-	}
-	if m.Received == 0 {
-		m.Received = e.service.opts.Now().UnixMilli()
+	if !in.dated {
+		m.Received = cmp.Or(content.received, e.service.opts.Now().UnixMilli())
 	}
 	return m, e.createEmail(m, content)
 }

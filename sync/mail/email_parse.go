@@ -61,6 +61,9 @@ func (s *Service) emailParse(ctx context.Context, _ *jmap.Call, args *emailParse
 			return nil, err
 		}
 		put(&out.Parsed, id, object)
+		if err := sel.tooMuch(len(out.Parsed)); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -76,7 +79,9 @@ func parsedObject(ref blobRef, data []byte, sel *selection) (map[string]any, err
 		}
 		out[name] = value
 	}
-	return out, src.addHeaders(out, sel)
+	err := src.addHeaders(out, sel)
+	sel.octets += src.octets
+	return out, err
 }
 
 func (s *source) parsedProperty(name string, size int64, sel *selection) (any, error) {

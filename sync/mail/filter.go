@@ -2,6 +2,8 @@ package mail
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -70,9 +72,17 @@ func parseEmailFilter(raw json.RawMessage) (*jmap.Filter[emailCondition], error)
 	return f, err
 }
 
+// maxSearch is the most octets of one search text: every word of it is looked for in every email.
+const maxSearch = 1024
+
 func (c *emailCondition) check() error {
 	if c.Header != nil && len(c.Header) != 1 && len(c.Header) != 2 {
 		return jmap.InvalidArguments("filter: header: one or two strings, a field name and a text")
+	}
+	for _, search := range c.searches() {
+		if len(search) > maxSearch {
+			return &jmap.MethodError{Type: jmap.ErrorUnsupportedFilter, Description: fmt.Sprintf("filter: a text to search for has more than %d octets", maxSearch)}
+		}
 	}
 	for _, keyword := range c.keywords() {
 		if *keyword != nil {
@@ -80,6 +90,17 @@ func (c *emailCondition) check() error {
 		}
 	}
 	return nil
+}
+
+// searches are the texts that the condition looks for.
+func (c *emailCondition) searches() []string {
+	out := slices.Clone(c.Header)
+	for _, text := range []*string{c.Text, c.From, c.To, c.Cc, c.Bcc, c.Subject, c.Body} {
+		if text != nil {
+			out = append(out, *text)
+		}
+	}
+	return out
 }
 
 func (c *emailCondition) keywords() []**string {

@@ -162,7 +162,11 @@ func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.Ge
 // wanted reads the mailboxes that a call asks for and reports those that do not exist.
 func (s *Service) wanted(ctx context.Context, r store.Reader, call *jmap.Call, args *jmap.GetArguments, out *jmap.GetResponse[map[string]any]) ([]*mailbox, error) {
 	if args.IDs == nil {
-		return readMailboxes(ctx, r, args.AccountID)
+		all, err := readMailboxes(ctx, r, args.AccountID)
+		if err == nil && int64(len(all)) > call.Limits.MaxObjectsInGet {
+			err = allTooMany("Mailbox")
+		}
+		return all, err
 	}
 	var boxes []*mailbox
 	ids, notFound := resolveIDs(call, args.IDs)

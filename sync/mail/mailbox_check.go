@@ -19,16 +19,26 @@ func (e *edit) checkMailbox(box *mailbox) error {
 	if err := e.checkAncestors(box); err != nil {
 		return err
 	}
-	if box.Role != nil {
-		owner, err := e.get(e.keys.role(*box.Role))
-		if err != nil {
-			return err
-		}
-		if owner != nil && string(owner) != box.ID {
-			return jmap.InvalidProperties(fmt.Sprintf("role: mailbox %q has it", owner), "role")
-		}
+	if err := e.checkRole(box); err != nil {
+		return err
 	}
 	return e.checkSiblings(box)
+}
+
+// checkRole refuses a role that another mailbox has.
+func (e *edit) checkRole(box *mailbox) error {
+	if box.Role == nil {
+		return nil
+	}
+	if _, err := e.children(); err != nil {
+		return err
+	}
+	for id, other := range e.boxes {
+		if other != nil && id != box.ID && other.has(*box.Role) {
+			return jmap.InvalidProperties(fmt.Sprintf("role: mailbox %q has it", id), "role")
+		}
+	}
+	return nil
 }
 
 // invalid lists the properties that are wrong by themselves.

@@ -44,14 +44,16 @@ func (s *Service) mailboxSet(ctx context.Context, call *jmap.Call, args *mailbox
 	w := &setter{service: s, account: args.AccountID, kind: typeMailbox, ifInState: args.IfInState}
 	var ops []func(*edit) error
 	for _, id := range creationOrder(args.Create) {
-		ops = append(ops, m.create(id))
+		ops = append(ops, m.try(&attempt{reference: id, run: m.create(id), report: m.out.notCreated}))
 	}
 	for _, id := range slices.Sorted(maps.Keys(args.Update)) {
-		ops = append(ops, m.update(id))
+		ops = append(ops, m.try(&attempt{reference: id, run: m.update(id), report: m.out.notUpdated, patch: args.Update[id]}))
 	}
+	ops = append(ops, m.settle)
 	if len(args.Destroy) > 0 {
-		ops = append(ops, m.destroyAll)
+		ops = append(ops, m.destroyAll, m.settle)
 	}
+	ops = append(ops, m.report)
 	if err := w.run(ctx, ops); err != nil {
 		return nil, err
 	}
@@ -88,23 +90,25 @@ type mailboxSetter struct {
 	call *jmap.Call
 	args *mailboxSetArguments
 	out  *outcome
+	// pending are the creations and updates that were refused so far.
+	pending []*attempt
 }
 
 func (m *mailboxSetter) create(creation string) func(*edit) error {
 	return func(e *edit) error {
 		var c mailboxCreate
 		if refused := jmap.DecodeObject(m.args.Create[creation], &c); refused != nil {
-			return m.out.notCreated(creation, refused)
+			return refused
 		}
 		if c.Name == nil {
-			return m.out.notCreated(creation, jmap.InvalidProperties("name: missing", "name"))
+			return jmap.InvalidProperties("name: missing", "name")
 		}
 		box := &mailbox{Name: *c.Name, Role: c.Role, SortOrder: c.SortOrder, IsSubscribed: c.IsSubscribed == nil || *c.IsSubscribed}
 		if refused := m.parent(box, c.ParentID); refused != nil {
-			return m.out.notCreated(creation, refused)
+			return refused
 		}
 		if err := e.checkMailbox(box); err != nil {
-			return m.out.notCreated(creation, err)
+			return err
 		}
 		if err := e.createMailbox(box); err != nil {
 			return err
@@ -149,17 +153,17 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 			return err
 		}
 		if box == nil {
-			return m.out.notUpdated(reference, &jmap.SetError{Type: jmap.SetErrorNotFound})
+			return &jmap.SetError{Type: jmap.SetErrorNotFound}
 		}
 		if slices.Contains(m.args.Destroy, reference) {
-			return m.out.notUpdated(reference, &jmap.SetError{Type: jmap.SetErrorWillDestroy})
+			return &jmap.SetError{Type: jmap.SetErrorWillDestroy}
 		}
 		changed, err := m.patched(box, m.args.Update[reference])
 		if err != nil {
-			return m.out.notUpdated(reference, err)
+			return err
 		}
 		if err := e.checkMailbox(changed); err != nil {
-			return m.out.notUpdated(reference, err)
+			return err
 		}
 		if err := e.updateMailbox(box, changed); err != nil {
 			return err

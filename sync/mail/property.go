@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -51,6 +52,8 @@ type selection struct {
 	// partProperties and partHeaders are the same for each body part.
 	partProperties []string
 	partHeaders    map[string]message.HeaderProperty
+	// octets is how much of messages the answer holds so far, about.
+	octets int64
 }
 
 // newSelection checks properties; nil means the defaults.
@@ -99,6 +102,20 @@ func checkNames(argument string, names []string, known func(string) bool) ([]str
 func emailProperty(name string) bool {
 	return name == "headers" || slices.Contains(metaProperties, name) || slices.Contains(rowProperties, name) ||
 		slices.Contains(bodyProperties, name)
+}
+
+// maxContent is how many octets of messages an answer may hold when it holds more than one: it is made in memory.
+const maxContent = 96 << 20
+
+// tooMuch refuses a call whose answer would be too large.
+func (s *selection) tooMuch(emails int) error {
+	if emails < 2 || s.octets <= maxContent {
+		return nil
+	}
+	return &jmap.MethodError{
+		Type:        jmap.ErrorRequestTooLarge,
+		Description: fmt.Sprintf("the answer would hold more than %d octets of messages: ask for fewer at a time, or set maxBodyValueBytes", int64(maxContent)),
+	}
 }
 
 // wants says whether any of the properties is asked for.

@@ -24,6 +24,8 @@ type source struct {
 	root   *message.Part
 	fields message.Fields
 	read   bool
+	// octets is how much of the message goes into the answer, about.
+	octets int64
 }
 
 // storedSource returns the message of an email.
@@ -112,6 +114,7 @@ func (s *source) headerOf(p *message.Part) (message.Fields, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.octets += int64(len(data))
 	return message.ParseFields(data), nil
 }
 
@@ -270,7 +273,9 @@ func (s *source) bodyValues(root *message.Part, bodies message.Bodies, sel *sele
 		if err != nil {
 			return nil, err
 		}
-		out[p.ID] = message.TextOf(data, p, sel.MaxBodyValueBytes)
+		value := message.TextOf(data, p, sel.MaxBodyValueBytes)
+		s.octets += int64(len(value.Value))
+		out[p.ID] = value
 	}
 	return out, nil
 }
