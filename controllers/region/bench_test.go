@@ -1,6 +1,7 @@
 package region
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -26,4 +27,23 @@ func BenchmarkNoopReconcile(b *testing.B) {
 	b.ReportMetric(perOp(w.wire.writes.Load()), "writes/op")
 	b.ReportMetric(perOp(w.wire.reads.Load()), "reads/op")
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N), "us/op")
+}
+
+// BenchmarkCreateRegion is what a new region costs in requests that write, beyond one
+// for each object that it makes.
+func BenchmarkCreateRegion(b *testing.B) {
+	var extra int64
+	for b.Loop() {
+		w := newWorld(b)
+		r := w.region("virginia")
+		w.create(r)
+		w.reconcile(r)
+		extra += w.wire.writes.Load()
+		for _, line := range w.snapshot() {
+			if !strings.Contains(line, "MailboxRegion") {
+				extra--
+			}
+		}
+	}
+	b.ReportMetric(float64(extra)/float64(b.N), "extra-writes/op")
 }
