@@ -369,6 +369,9 @@ func TestBadInputIsToldWithItsPlaceAndRemedy(t *testing.T) {
 				if c.Status != metav1.ConditionTrue && ready.Status != metav1.ConditionFalse || ready.Status == metav1.ConditionTrue && c.Status != metav1.ConditionTrue {
 					t.Errorf("Ready is %s while %s is %s", ready.Status, tc.kind, c.Status)
 				}
+				if c.Status == metav1.ConditionFalse && ready.Reason != tc.reason {
+					t.Errorf("Ready has reason %q, want that of %s, %q", ready.Reason, tc.kind, tc.reason)
+				}
 				documents := planned(t, d)
 				var got []string
 				for region := range documents {

@@ -146,7 +146,7 @@ func regionsReady(f *Facts, d *Decision, out apply.Outcome, regions []v1alpha1.T
 	case d.invalid != nil:
 		return conditions.Blocked(kind, v1alpha1.ReasonInvalidSpec, d.invalid.Error())
 	case !d.rendered:
-		return conditions.Waiting(kind, v1alpha1.ReasonNotEnforcedYet, "the newest generation is written to the regions once the identity and the domains of the tenant are accepted: see the other conditions")
+		return conditions.Unknown(kind, v1alpha1.ReasonNotEnforcedYet, "the newest generation is written to the regions once the identity and the domains of the tenant are accepted: see the other conditions")
 	}
 	return enforced(f, d, regions)
 }
