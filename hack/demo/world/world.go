@@ -80,8 +80,9 @@ func (w *World) start(ctx context.Context) error {
 		what string
 		run  func(context.Context) error
 	}{
+		{"start the OpenID providers", w.startIssuers},
 		{"find or compile the control plane", w.findPlane},
-		{"build the programs, start the control plane and the OpenID providers", w.startPlane},
+		{"build the programs and start the control plane", w.startPlane},
 		{"start the node", w.startNode},
 		{"install the operator (kubectl apply --server-side -k config/default)", w.install},
 		{"apply config/samples", w.applySamples},
@@ -120,8 +121,7 @@ func (w *World) build(ctx context.Context) error {
 	return nil
 }
 
-// startPlane starts the control plane and, beside it, builds the programs and starts the
-// issuers.
+// startPlane starts the control plane and, beside it, builds the programs.
 func (w *World) startPlane(ctx context.Context) error {
 	var waiting sync.WaitGroup
 	var planeErr, buildErr error
@@ -129,13 +129,12 @@ func (w *World) startPlane(ctx context.Context) error {
 		w.plane, planeErr = controlplane.Start(ctx, controlplane.Options{Assets: w.assets, Progress: w.Log})
 	})
 	waiting.Go(func() { buildErr = w.build(ctx) })
-	issuersErr := w.startIssuers(ctx)
 	waiting.Wait()
 	if w.plane != nil {
 		w.undo.push("control plane", func(context.Context) error { return w.plane.Stop() })
 		w.guard.watch(w.plane.Failed(), w.plane.Err)
 	}
-	if err := errors.Join(planeErr, buildErr, issuersErr); err != nil {
+	if err := errors.Join(planeErr, buildErr); err != nil {
 		return err
 	}
 	cluster, err := kube.Connect(w.plane.Binary("kubectl"), w.plane.AdminKubeconfig())
