@@ -26,6 +26,8 @@ type edit struct {
 	boxes   map[string]*mailbox
 	// stored are the mailboxes as they were read, to tell what changed.
 	stored map[string]mailbox
+	// loaded says that boxes holds every mailbox of the account.
+	loaded bool
 }
 
 func newEdit(ctx context.Context, s *Service, tx *store.Tx, account, tenant string) *edit {

@@ -30,7 +30,7 @@ func (e *edit) checkRole(box *mailbox) error {
 	if box.Role == nil {
 		return nil
 	}
-	if _, err := e.children(); err != nil {
+	if err := e.loadMailboxes(); err != nil {
 		return err
 	}
 	for id, other := range e.boxes {
@@ -106,14 +106,8 @@ func (e *edit) depthBelow(id string) (int, error) {
 // children returns the mailboxes of the account, as the edit leaves them, by the id of their parent; "" for those
 // at the top.
 func (e *edit) children() (map[string][]*mailbox, error) {
-	stored, err := readMailboxes(e.ctx, e.tx, e.account)
-	if err != nil {
+	if err := e.loadMailboxes(); err != nil {
 		return nil, err
-	}
-	for _, box := range stored {
-		if _, known := e.boxes[box.ID]; !known {
-			e.boxes[box.ID], e.stored[box.ID] = box, *box
-		}
 	}
 	out := map[string][]*mailbox{}
 	for _, box := range e.boxes {
@@ -129,17 +123,30 @@ func (e *edit) children() (map[string][]*mailbox, error) {
 	return out, nil
 }
 
-func (e *edit) checkSiblings(box *mailbox) error {
-	children, err := e.children()
+// loadMailboxes reads all mailboxes of the account, once.
+func (e *edit) loadMailboxes() error {
+	if e.loaded {
+		return nil
+	}
+	stored, err := readMailboxes(e.ctx, e.tx, e.account)
 	if err != nil {
 		return err
 	}
-	parent := ""
-	if box.ParentID != nil {
-		parent = *box.ParentID
+	for _, box := range stored {
+		if _, known := e.boxes[box.ID]; !known {
+			e.boxes[box.ID], e.stored[box.ID] = box, *box
+		}
 	}
-	for _, sibling := range children[parent] {
-		if sibling.ID != box.ID && sibling.Name == box.Name {
+	e.loaded = true
+	return nil
+}
+
+func (e *edit) checkSiblings(box *mailbox) error {
+	if err := e.loadMailboxes(); err != nil {
+		return err
+	}
+	for _, sibling := range e.boxes {
+		if sibling != nil && sibling.ID != box.ID && sibling.Name == box.Name && same(sibling.ParentID, box.ParentID) {
 			return &jmap.SetError{Type: jmap.SetErrorAlreadyExists, Description: "a mailbox of this name stands beside", ExistingID: sibling.ID}
 		}
 	}

@@ -133,7 +133,7 @@ func (e *edit) countThread(shares map[string]share, sign int64) error {
 
 // recountUnreadThreads counts anew when another mailbox became the trash.
 func (e *edit) recountUnreadThreads() error {
-	if _, err := e.children(); err != nil {
+	if err := e.loadMailboxes(); err != nil {
 		return err
 	}
 	for _, box := range e.boxes {
