@@ -17,6 +17,10 @@ var ErrBlobTooLarge = errors.New("blob too large")
 // ErrOverQuota is returned by Blobs and Accounts when the account may hold no more.
 var ErrOverQuota = errors.New("over quota")
 
+// ErrForeignAccount is returned by Accounts for a mailbox that another tenant has: the
+// user was moved between tenants that share an issuer, and the mail was not.
+var ErrForeignAccount = errors.New("account belongs to another tenant")
+
 // Blobs keeps binary data by account (RFC 8620 §6).
 type Blobs interface {
 	// Put stores the content of r and returns its blob id and its size in octets. An

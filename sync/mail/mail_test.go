@@ -240,7 +240,7 @@ func TestNewAccountIsCompleteAtOnce(t *testing.T) {
 	equal(t, "state after a second provision", d.state("Mailbox/get"), "1")
 	other := *d.principal
 	other.Tenant = "other/other"
-	if err := d.service.Provision(t.Context(), &other); !errors.Is(err, errTenant) {
+	if err := d.service.Provision(t.Context(), &other); !errors.Is(err, jmap.ErrForeignAccount) {
 		t.Errorf("provision for another tenant: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package mail
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -27,9 +26,6 @@ var standard = []struct {
 	{"Junk", "junk", 50},
 	{"Trash", "trash", 60},
 }
-
-// errTenant says that an account belongs to another tenant than the principal.
-var errTenant = errors.New("account belongs to another tenant")
 
 // Provision makes the principal's account with its standard mailboxes in one commit, unless it exists.
 func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
@@ -68,7 +64,7 @@ func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
 
 func sameTenant(have accountMeta, p *jmap.Principal) error {
 	if have.Tenant != p.Tenant {
-		return fmt.Errorf("provision account %q of tenant %q: %w", p.AccountID, p.Tenant, errTenant)
+		return fmt.Errorf("provision account %q of tenant %q: %w", p.AccountID, p.Tenant, jmap.ErrForeignAccount)
 	}
 	return nil
 }

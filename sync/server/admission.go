@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -18,7 +19,13 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*jmap.Principal,
 		s.refuse(w, r, refusal)
 		return nil, false
 	}
-	if err := s.options.Accounts.Provision(r.Context(), p); err != nil {
+	err := s.options.Accounts.Provision(r.Context(), p)
+	if errors.Is(err, jmap.ErrForeignAccount) {
+		s.logger.WarnContext(r.Context(), "request refused", slog.String("reason", "mailbox of another tenant"), slog.String("tenant", p.Tenant), slog.String("account", p.AccountID))
+		sendProblem(w, r, jmap.NewProblem(http.StatusForbidden, "the mailbox belongs to another tenant than the address: have the administrator move the mailbox, or restore the address"))
+		return nil, false
+	}
+	if err != nil {
 		s.logger.ErrorContext(r.Context(), "mailbox could not be made complete", slog.String("tenant", p.Tenant), slog.Any("error", err))
 		w.Header().Set("Retry-After", "5")
 		sendProblem(w, r, jmap.NewProblem(http.StatusServiceUnavailable, "the mailbox is not available now, try again later"))

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -151,6 +152,17 @@ func TestMailboxThatCannotBeMadeCompleteIsNotServed(t *testing.T) {
 	wantProblem(t, resp, body, http.StatusServiceUnavailable, "", "")
 	if resp.Header.Get("Retry-After") == "" || bytes.Contains(body, []byte("store closed")) {
 		t.Errorf("Retry-After %q, body %s", resp.Header.Get("Retry-After"), body)
+	}
+}
+
+func TestMailboxOfAnotherTenantIsForbidden(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	r.memory.fail(fmt.Errorf("provision: %w", jmap.ErrForeignAccount))
+	resp, body := r.do(t, http.MethodGet, "/jmap/session", "")
+	wantProblem(t, resp, body, http.StatusForbidden, "", "")
+	if resp.Header.Get("Retry-After") != "" {
+		t.Errorf("the client is told to try again after %s s", resp.Header.Get("Retry-After"))
 	}
 }
 
