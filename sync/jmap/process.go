@@ -158,6 +158,9 @@ func (b *batch) call(ctx context.Context, inv Invocation, method registeredMetho
 // methodError turns any error of a method into what the client may see.
 func (b *batch) methodError(ctx context.Context, method string, err error) *MethodError {
 	if e, ok := errors.AsType[*MethodError](err); ok {
+		if e.Type == ErrorServerPartialFail {
+			b.service.logger.ErrorContext(ctx, "method failed half-way", slog.String("method", method), slog.Any("error", err))
+		}
 		return e
 	}
 	if ctx.Err() != nil {

@@ -170,3 +170,23 @@ func TestAnswersHoldABoundedAmountOfMail(t *testing.T) {
 	refused, ok := errors.AsType[*jmap.MethodError](sel.tooMuch(2))
 	equal(t, "two emails", ok && refused.Type == jmap.ErrorRequestTooLarge, true)
 }
+
+func TestAnErrorAfterACommitTellsOfPartialSuccess(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("disk on fire")
+	for name, c := range map[string]struct {
+		octets  int
+		partial bool
+	}{"within the first commit": {1, false}, "after it": {commitSize, true}} {
+		d := newDesk(t)
+		w := &setter{service: d.service, account: "a1", kind: typeEmail}
+		err := w.run(t.Context(), []func(*edit) error{
+			func(e *edit) error { e.tx.Set(keys("a1").row("m1"), make([]byte, c.octets)); return nil },
+			func(*edit) error { return broken },
+		})
+		refused, ok := errors.AsType[*jmap.MethodError](err)
+		if ok != c.partial || (ok && refused.Type != jmap.ErrorServerPartialFail) || !errors.Is(err, broken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

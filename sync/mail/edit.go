@@ -48,7 +48,7 @@ type setter struct {
 }
 
 // run applies the operations in order. An operation that fails on its own reports that itself; an error ends the
-// method. Operations of commits that went through stay.
+// method. Operations of commits that went through stay, and the error tells so then.
 func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 	tenant, err := w.service.tenantOf(ctx, w.account)
 	if err != nil {
@@ -70,14 +70,20 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 			}
 			return e.flush()
 		})
+		if err != nil && !first {
+			return partial(err)
+		}
 		if err != nil {
 			return unavailable(err)
 		}
 	}
-	return w.service.view(ctx, w.account, func(r store.Reader) (err error) {
+	if err := w.service.view(ctx, w.account, func(r store.Reader) (err error) {
 		w.newState, err = store.State(ctx, r, w.account, w.kind)
 		return err
-	})
+	}); err != nil {
+		return partial(err)
+	}
+	return nil
 }
 
 func (w *setter) begin(ctx context.Context, tx *store.Tx) (err error) {
@@ -88,6 +94,11 @@ func (w *setter) begin(ctx context.Context, tx *store.Tx) (err error) {
 		return &jmap.MethodError{Type: jmap.ErrorStateMismatch, Description: fmt.Sprintf("the state is %q", w.oldState)}
 	}
 	return nil
+}
+
+// partial tells a client that some of the changes were made before the error (RFC 8620 section 3.6.2).
+func partial(err error) error {
+	return fmt.Errorf("%w: %w", &jmap.MethodError{Type: jmap.ErrorServerPartialFail, Description: "some of the changes were made: fetch what changed"}, err)
 }
 
 // unavailable tells a client to try again when another process has the account.
