@@ -190,3 +190,28 @@ func TestAnErrorAfterACommitTellsOfPartialSuccess(t *testing.T) {
 		}
 	}
 }
+
+func TestStatesTellOfOwnChangesOnly(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	before := d.state("Email/get")
+	out := d.call("Email/set", object{"destroy": []string{"m9"}})
+	equal(t, "states of a call that changed nothing", []any{out["oldState"], out["newState"]}, []any{before, before})
+	id := d.add(d.role("inbox"), mime("hello", "Subject: hello"))
+	between := d.state("Email/get")
+	out = d.call("Email/set", object{"destroy": []string{id}})
+	equal(t, "states of a change", []any{out["oldState"], out["newState"]}, []any{between, d.state("Email/get")})
+
+	// Between two commits of a call somebody else made a change.
+	w := &setter{service: d.service, account: "a1", kind: typeEmail, oldState: &before, newState: before}
+	for _, c := range []struct {
+		state string
+		known bool
+	}{{d.state("Email/get"), true}, {between, false}} {
+		w.oldState, w.newState = &before, c.state
+		if err := d.service.journal.Update(t.Context(), "a1", func(tx *store.Tx) error { return w.begin(t.Context(), tx, false) }); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "old state is known", w.oldState != nil, c.known)
+	}
+}

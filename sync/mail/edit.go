@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,8 +44,10 @@ type setter struct {
 	account   string
 	kind      string
 	ifInState *string
-	// oldState and newState are filled in by run.
-	oldState, newState string
+	// oldState and newState are filled in by run. The old one is nil when somebody else made changes in between, of
+	// which a client that goes from the one to the other would never hear.
+	oldState *string
+	newState string
 }
 
 // run applies the operations in order. An operation that fails on its own reports that itself; an error ends the
@@ -55,11 +58,11 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 		return err
 	}
 	for first := true; first || len(ops) > 0; first = false {
+		var commit *store.Tx
 		err := w.service.journal.Update(ctx, w.account, func(tx *store.Tx) error {
-			if first {
-				if err := w.begin(ctx, tx); err != nil {
-					return err
-				}
+			commit = tx
+			if err := w.begin(ctx, tx, first); err != nil {
+				return err
 			}
 			e := newEdit(ctx, w.service, tx, w.account, tenant)
 			for len(ops) > 0 && tx.Size() < commitSize {
@@ -76,22 +79,24 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 		if err != nil {
 			return unavailable(err)
 		}
-	}
-	if err := w.service.view(ctx, w.account, func(r store.Reader) (err error) {
-		w.newState, err = store.State(ctx, r, w.account, w.kind)
-		return err
-	}); err != nil {
-		return partial(err)
+		w.newState = cmp.Or(commit.NewState(w.kind), w.newState)
 	}
 	return nil
 }
 
-func (w *setter) begin(ctx context.Context, tx *store.Tx) (err error) {
-	if w.oldState, err = store.State(ctx, tx, w.account, w.kind); err != nil {
+// begin looks at the state before a commit: ifInState must be that before the first one.
+func (w *setter) begin(ctx context.Context, tx *store.Tx, first bool) error {
+	state, err := store.State(ctx, tx, w.account, w.kind)
+	switch {
+	case err != nil:
 		return err
-	}
-	if w.ifInState != nil && *w.ifInState != w.oldState {
-		return &jmap.MethodError{Type: jmap.ErrorStateMismatch, Description: fmt.Sprintf("the state is %q", w.oldState)}
+	case !first && state != w.newState:
+		w.oldState = nil
+	case !first:
+	case w.ifInState != nil && *w.ifInState != state:
+		return &jmap.MethodError{Type: jmap.ErrorStateMismatch, Description: fmt.Sprintf("the state is %q", state)}
+	default:
+		w.oldState, w.newState = &state, state
 	}
 	return nil
 }

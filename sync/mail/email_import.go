@@ -35,7 +35,7 @@ func (a *emailImportArguments) Validate(call *jmap.Call) error {
 // emailImportResponse is the response of Email/import.
 type emailImportResponse struct {
 	AccountID  string                    `json:"accountId"`
-	OldState   string                    `json:"oldState"`
+	OldState   *string                   `json:"oldState"`
 	NewState   string                    `json:"newState"`
 	Created    map[string]any            `json:"created"`
 	NotCreated map[string]*jmap.SetError `json:"notCreated"`

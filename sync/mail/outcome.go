@@ -14,7 +14,7 @@ type outcome struct {
 func newOutcome(account string) *outcome { return &outcome{set: jmap.SetResponse{AccountID: account}} }
 
 func (o *outcome) response(w *setter) *jmap.SetResponse {
-	o.set.OldState, o.set.NewState = &w.oldState, w.newState
+	o.set.OldState, o.set.NewState = w.oldState, w.newState
 	return &o.set
 }
 

@@ -47,6 +47,8 @@ type Tx struct {
 	index   map[Change]int
 	lease   []byte
 	logged  bool
+	// seq is the sequence number of the commit, when it is logged.
+	seq uint64
 }
 
 func newTx(ctx context.Context, snap Reader, account string) *Tx {
@@ -164,9 +166,20 @@ func (tx *Tx) Changed(c Change) {
 	}
 }
 
+// NewState returns the state of a type to which the Tx led, once Update has returned without an error. It is empty
+// when the Tx did not touch the type.
+func (tx *Tx) NewState(kind string) string {
+	touched := slices.ContainsFunc(tx.changes, func(c Change) bool { return c.Type == kind && c.Kind != 0 })
+	if !tx.logged || !touched {
+		return ""
+	}
+	return position{seq: tx.seq}.String()
+}
+
 // log adds the sequence number, the log entry and the states of the types to the batch.
 func (tx *Tx) log(keep uint64) error {
-	changes := slices.DeleteFunc(tx.changes, func(c Change) bool { return c.Kind == 0 })
+	tx.changes = slices.DeleteFunc(tx.changes, func(c Change) bool { return c.Kind == 0 })
+	changes := tx.changes
 	if len(changes) == 0 {
 		return nil
 	}
@@ -184,7 +197,7 @@ func (tx *Tx) log(keep uint64) error {
 	if trimEvery := max(keep/8, 1); seq > keep && seq%trimEvery == 0 {
 		tx.trim(seq - keep)
 	}
-	tx.logged = true
+	tx.logged, tx.seq = true, seq
 	return nil
 }
 
