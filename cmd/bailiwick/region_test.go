@@ -29,7 +29,14 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/identity/identitytest"
 )
 
+// asProgram is set in the environment of the test binary when it is to be the program itself.
+const asProgram = "BAILIWICK_TEST_AS_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -127,6 +134,11 @@ func (r *region) start(t *testing.T) {
 	ended := r.ended
 	go func() { ended <- runReplica(ctx, &r.flags, slog.New(slog.NewJSONHandler(r.logs, nil))) }()
 	t.Cleanup(func() { r.stop(t) })
+	r.ready(t)
+}
+
+func (r *region) ready(t *testing.T) {
+	t.Helper()
 	eventually(t, "the region is ready", func() bool {
 		resp, err := r.client.Get(r.flags.url + "/readyz")
 		if err != nil {
@@ -253,4 +265,15 @@ func decodeObject(t *testing.T, raw []byte) map[string]any {
 		t.Fatalf("body %q: %v", raw, err)
 	}
 	return object
+}
+
+func decodeJSON(r io.Reader, into any) error { return json.NewDecoder(r).Decode(into) }
+
+// quoted lists ids as JSON does.
+func quoted(ids map[string]bool) string {
+	var list []string
+	for id := range ids {
+		list = append(list, strconv.Quote(id))
+	}
+	return strings.Join(list, ",")
 }
