@@ -102,6 +102,9 @@ const (
 	ReasonVolumeBound = "VolumeBound"
 	// ReasonVolumeResizing: the volume grows.
 	ReasonVolumeResizing = "VolumeResizing"
+	// ReasonVolumeOfAnotherJurisdiction: a volume of the region's name was kept that
+	// holds mail of another cloud, geography or country.
+	ReasonVolumeOfAnotherJurisdiction = "VolumeOfAnotherJurisdiction"
 	// ReasonPodsNotReady: see the message for what the pods wait for.
 	ReasonPodsNotReady = "PodsNotReady"
 	// ReasonAddressPending: the load balancer has no address yet.

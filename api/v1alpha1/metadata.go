@@ -14,6 +14,9 @@ const (
 	Finalizer = "mail.bailiwick.dev/finalizer"
 	// FieldManager is the server-side apply field manager of the operator.
 	FieldManager = "bailiwick"
+	// AnnotationJurisdiction tells of a volume claim whose mail it holds, as
+	// "cloud/geography/country". A region elsewhere is not given the claim.
+	AnnotationJurisdiction = "mail.bailiwick.dev/jurisdiction"
 	// LabelCloud names the SovereignCloud of a generated object.
 	LabelCloud = "mail.bailiwick.dev/cloud"
 	// LabelRegion names the MailboxRegion of a generated object.

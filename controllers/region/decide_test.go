@@ -87,6 +87,17 @@ func TestABadSpecMakesNothingAndSaysWhatToDo(t *testing.T) {
 			v1alpha1.ConditionStorageReady, v1alpha1.ReasonUnsupported,
 			`spec.storage.blobs: this release keeps blobs in the store only: remove spec.storage.blobs`,
 		},
+		"volume of another jurisdiction": {
+			func(f *Facts) {
+				f.Claim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
+					Name: "data-virginia-sync-0", Annotations: map[string]string{v1alpha1.AnnotationJurisdiction: "worldwide/NAM/US"},
+				}}
+				f.Found = append(f.Found, f.Claim)
+			},
+			v1alpha1.ConditionStorageReady, v1alpha1.ReasonVolumeOfAnotherJurisdiction,
+			`metadata.name: PersistentVolumeClaim "data-virginia-sync-0" was kept with the mail of a region of this name in "worldwide/NAM/US", ` +
+				`and this one is in "gcc-high/NAM/US": create the region under another name, or delete the claim to erase that mail`,
+		},
 		"gateway": {
 			func(f *Facts) { f.Region.Spec.Endpoint.Gateway = &v1alpha1.GatewayEndpoint{} },
 			v1alpha1.ConditionEndpointReady, v1alpha1.ReasonUnsupported,

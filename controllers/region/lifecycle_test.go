@@ -545,6 +545,65 @@ func TestDeletingARegionKeepsOrErasesTheVolumeAsDeclared(t *testing.T) {
 	}
 }
 
+func TestARegionMadeAnewFindsItsVolumeAndOneElsewhereDoesNot(t *testing.T) {
+	w := newWorld(t)
+	r := w.region("virginia")
+	w.create(r)
+	w.reconcile(r)
+	claim := w.bindClaim(r)
+	w.delete(r)
+	w.reconcile(r)
+	w.reconcile(r)
+	elsewhere := w.region("virginia")
+	elsewhere.Spec.Geography, elsewhere.Spec.Country, elsewhere.Spec.DeletionPolicy = "EUR", "FR", v1alpha1.DeletionDelete
+	w.create(elsewhere)
+	w.reconcile(elsewhere)
+	if c := condition(t, w.get(elsewhere), v1alpha1.ConditionStorageReady); c == nil || c.Reason != v1alpha1.ReasonVolumeOfAnotherJurisdiction {
+		t.Errorf("StorageReady elsewhere is %+v, want %s", c, v1alpha1.ReasonVolumeOfAnotherJurisdiction)
+	}
+	if got := len(w.snapshot()); got != 2 {
+		t.Errorf("%d objects, want the region and the claim only: %q", got, w.snapshot())
+	}
+	w.delete(elsewhere)
+	if kept := child(w, claim.Name, &corev1.PersistentVolumeClaim{}); kept.UID != claim.UID || !kept.DeletionTimestamp.IsZero() {
+		t.Errorf("the claim did not outlive the refused region: %+v", kept.ObjectMeta)
+	}
+	again := w.region("virginia")
+	w.create(again)
+	w.reconcile(again)
+	w.reconcile(again)
+	if c := condition(t, w.get(again), v1alpha1.ConditionStorageReady); c == nil || c.Reason != v1alpha1.ReasonVolumeBound {
+		t.Errorf("StorageReady of the region made anew is %+v, want %s", c, v1alpha1.ReasonVolumeBound)
+	}
+	if set := child(w, "virginia-sync", &appsv1.StatefulSet{}); set.Spec.VolumeClaimTemplates[0].Name+"-"+set.Name+"-0" != claim.Name {
+		t.Errorf("the StatefulSet does not use the claim %q", claim.Name)
+	}
+}
+
+func TestAPausedRegionIsNotDeletedUntilItGoesOn(t *testing.T) {
+	w := newWorld(t)
+	r := w.region("virginia")
+	w.create(r)
+	w.reconcile(r)
+	got := w.get(r)
+	got.Annotations = map[string]string{v1alpha1.AnnotationPaused: "true"}
+	w.update(got)
+	w.delete(r)
+	w.reconcile(r)
+	if c := condition(t, w.get(r), v1alpha1.ConditionPaused); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("Paused is %v, want True", c)
+	}
+	child(w, "virginia-sync", &appsv1.StatefulSet{})
+	got = w.get(r)
+	got.Annotations = nil
+	w.update(got)
+	w.reconcile(r)
+	w.reconcile(r)
+	if err := apiClient.Get(t.Context(), client.ObjectKeyFromObject(r), got); !apierrors.IsNotFound(err) {
+		t.Errorf("the region is still there (%v) although nothing holds it any more", err)
+	}
+}
+
 // finishClaim takes the finalizer off a claim that is being deleted, as the
 // controller of volumes does when no pod uses it.
 func (w *world) finishClaim(claim *corev1.PersistentVolumeClaim) {

@@ -32,6 +32,7 @@ var policies = []func(*Facts) *Obstacle{
 	postgresUnsupported,    // the store is the embedded one
 	blobsUnsupported,       // blobs are in the store
 	gatewayUnsupported,     // the endpoint is a Service
+	volumeOfAnother,        // the volume that was kept holds mail of the same place
 	certManagerUnsupported, // the certificate is of our own authority
 }
 
@@ -120,6 +121,21 @@ func blobsUnsupported(f *Facts) *Obstacle {
 		return nil
 	}
 	return unsupported(v1alpha1.ConditionStorageReady, "spec.storage.blobs: this release keeps blobs in the store only: remove spec.storage.blobs")
+}
+
+func volumeOfAnother(f *Facts) *Obstacle {
+	if f.Claim == nil {
+		return nil
+	}
+	holds, told := f.Claim.Annotations[v1alpha1.AnnotationJurisdiction]
+	if !told || holds == jurisdiction(f.Region) {
+		return nil
+	}
+	return &Obstacle{
+		v1alpha1.ConditionStorageReady, v1alpha1.ReasonVolumeOfAnotherJurisdiction,
+		fmt.Sprintf("metadata.name: PersistentVolumeClaim %q was kept with the mail of a region of this name in %q, and this one is in %q: create the region under another name, or delete the claim to erase that mail",
+			f.Claim.Name, holds, jurisdiction(f.Region)),
+	}
 }
 
 func gatewayUnsupported(f *Facts) *Obstacle {

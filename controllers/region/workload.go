@@ -100,7 +100,9 @@ func deletionPolicy(r *v1alpha1.MailboxRegion) v1alpha1.DeletionPolicy {
 // region.
 func buildClaimTemplate(r *v1alpha1.MailboxRegion, size resource.Quantity) corev1.PersistentVolumeClaim {
 	claim := corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: dataVolume, Labels: labelsOf(r)},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: dataVolume, Labels: labelsOf(r), Annotations: map[string]string{v1alpha1.AnnotationJurisdiction: jurisdiction(r)},
+		},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			VolumeMode:  new(corev1.PersistentVolumeFilesystem),
@@ -111,6 +113,12 @@ func buildClaimTemplate(r *v1alpha1.MailboxRegion, size resource.Quantity) corev
 		claim.Spec.StorageClassName = &class
 	}
 	return claim
+}
+
+// jurisdiction is where the mail of a region lies. A region never changes it, but a
+// claim that is retained may meet a new region of the same name.
+func jurisdiction(r *v1alpha1.MailboxRegion) string {
+	return fmt.Sprintf("%s/%s/%s", r.Spec.Cloud, r.Spec.Geography, r.Spec.Country)
 }
 
 // buildClaim asks for a larger volume. It is applied only to a claim that exists
