@@ -252,6 +252,10 @@ func (d *draft) value(property string, p *draftPart, e *message.Entity) {
 }
 
 func (d *draft) blob(p *draftPart, e *message.Entity) error {
+	if d.attached > maxSizeAttachments {
+		// The draft is refused for its size: what else it names is not read into memory.
+		return nil
+	}
 	_, data, err := d.edit.service.readBlob(d.edit.ctx, d.edit.account, *p.BlobID)
 	if errors.Is(err, jmap.ErrBlobNotFound) {
 		d.missing = append(d.missing, *p.BlobID)

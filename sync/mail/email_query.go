@@ -29,6 +29,8 @@ type emailLister struct {
 	filter   *jmap.Filter[emailCondition]
 	sort     []jmap.Comparator
 	collapse bool
+	// whole says that the results are all of one mailbox.
+	whole bool
 }
 
 func (s *Service) newEmailLister(ctx context.Context, account string, filter []byte, sort []jmap.Comparator, collapse bool) (*emailLister, error) {
@@ -44,7 +46,8 @@ func (s *Service) newEmailLister(ctx context.Context, account string, filter []b
 		return nil, err
 	}
 	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}}
-	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse}, nil
+	whole := parsed != nil && parsed.Condition != nil && parsed.Condition.InMailbox != nil && parsed.Condition.only()
+	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse, whole: whole}, nil
 }
 
 // emailQuery answers Email/query (RFC 8621 section 4.4).
@@ -98,7 +101,7 @@ func (l *emailLister) enough(args *jmap.QueryArguments) (n int64, total *int64, 
 
 // counted returns the total from the counts of the mailbox, when the filter is that alone.
 func (l *emailLister) counted() (*int64, error) {
-	if l.filter == nil || l.filter.Condition == nil || l.filter.Condition.InMailbox == nil || !l.filter.Condition.only() {
+	if !l.whole {
 		return nil, nil //nolint:nilnil // the total is not known
 	}
 	box := &mailbox{}
@@ -159,10 +162,7 @@ func (l *emailLister) scan(index store.Key, enough int64) ([]*candidate, error) 
 
 // admits says whether a candidate matches. A condition that the index answers for is not looked at again.
 func (l *emailLister) admits(c *candidate) bool {
-	if l.filter != nil && l.filter.Condition != nil && l.filter.Condition.InMailbox != nil && l.filter.Condition.only() {
-		return true
-	}
-	return l.filter.Match(c.matches)
+	return l.whole || l.filter.Match(c.matches)
 }
 
 // collapsed keeps the first email of each thread (RFC 8621 section 4.4.3).

@@ -19,9 +19,14 @@ type Field struct {
 // Fields are header fields in the order of the message.
 type Fields []Field
 
+// maxHeader is how many octets of a header are read as fields: each field and each address takes many times as much
+// memory. The message keeps all of it.
+const maxHeader = 2 << 20
+
 // ParseFields reads a header. Lines that belong to no field are passed over.
 func ParseFields(header []byte) Fields {
 	var fields Fields
+	header = header[:min(len(header), maxHeader)]
 	for len(header) > 0 {
 		line := nextLine(header)
 		for len(line) < len(header) && isFold(header[len(line)]) {

@@ -5,9 +5,16 @@ import (
 	"unicode"
 )
 
+// maxSubject is how many octets of a subject its base is made of: tags can be nested and repeated, and a subject of
+// nothing else must not cost more than it is worth.
+const maxSubject = 1000
+
 // BaseSubject returns the base subject of a decoded subject (RFC 5256 section 2.1): without the markers of replies
 // and forwards and the tags of lists.
 func BaseSubject(subject string) string {
+	if len(subject) > maxSubject {
+		subject = cut(subject, maxSubject, false)
+	}
 	s := strings.Join(strings.FieldsFunc(subject, unicode.IsSpace), " ")
 	for {
 		s = withoutTrailer(s)
