@@ -36,6 +36,8 @@ func Run(ctx context.Context, w *world.World, counts map[string]int) error {
 		{"propagation", c.propagation},
 		{"second apply", c.secondApply},
 		{"logs", c.logs},
+		{"certificate", c.rotation},
+		{"retention", c.retention},
 		{"deletion", c.deletion}, // last: a deletion cannot be taken back
 	}
 	var broken []string

@@ -30,6 +30,7 @@ var (
 	Regions    = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "mailboxregions"}
 	Services   = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	ConfigMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	Secrets    = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	Pods       = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 )
 
