@@ -29,11 +29,11 @@ import (
 )
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=get;list;watch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds/finalizers,verbs=update
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds/status,verbs=get;patch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=get;list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds/status,verbs=patch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=list;watch
 // +kubebuilder:rbac:groups="",namespace=system,resources=secrets,verbs=create;delete;get;list;patch;watch
 
 // Options are what the controller needs to know of its surroundings.

@@ -36,7 +36,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",namespace=system,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=create;get;patch;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=create;get;update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // leaseName is the name of the Lease by which replicas choose their leader.

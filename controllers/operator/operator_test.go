@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +34,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/yaml"
 
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/test/controlplane"
@@ -434,93 +432,5 @@ func TestConfigNeedsAClusterOrAKubeconfig(t *testing.T) {
 	config, err := Config(plane.AdminKubeconfig(), "")
 	if err != nil || config.Host != apiConfig.Host {
 		t.Errorf("host %v, error %v; want that of the kubeconfig", config, err)
-	}
-}
-
-// rights grants the generated roles to a service account and gives a configuration
-// that acts as it.
-func rights(t *testing.T) *rest.Config {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", "role.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "bailiwick-operator", Namespace: systemNamespace}
-	for document := range strings.SplitSeq(string(raw), "---\n") {
-		if strings.TrimSpace(document) == "" {
-			continue
-		}
-		role := &rbacv1.Role{}
-		if err := yaml.Unmarshal([]byte(document), role); err != nil {
-			t.Fatal(err)
-		}
-		ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: role.Kind, Name: role.Name}
-		switch role.Kind {
-		case "ClusterRole":
-			create(t, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: role.Name}, Rules: role.Rules})
-			create(t, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: role.Name}, RoleRef: ref, Subjects: []rbacv1.Subject{subject}})
-		case "Role":
-			create(t, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: role.Name, Namespace: systemNamespace}, Rules: role.Rules})
-			create(t, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: role.Name, Namespace: systemNamespace}, RoleRef: ref, Subjects: []rbacv1.Subject{subject}})
-		default:
-			t.Fatalf("role.yaml holds a %q", role.Kind)
-		}
-	}
-	config := rest.CopyConfig(apiConfig)
-	config.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + systemNamespace + ":" + subject.Name,
-		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + systemNamespace, "system:authenticated"},
-	}
-	return config
-}
-
-// forbidden counts answers of the API server that refuse for lack of rights.
-type forbidden struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	seen []string
-}
-
-func (f *forbidden) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := f.next.RoundTrip(req)
-	if err == nil && resp.StatusCode == http.StatusForbidden {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.seen = append(f.seen, req.Method+" "+req.URL.Path)
-	}
-	return resp, err
-}
-
-func TestTheGeneratedRolesAreEnough(t *testing.T) {
-	refusals := &forbidden{}
-	o := options()
-	o.LeaderElection = true
-	o.Config = rights(t)
-	o.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		refusals.next = next
-		return refusals
-	})
-	stop := start(t, o)
-	r, tenant := estate(t, "rights")
-	eventually(t, "region and tenant have a status", func() bool {
-		return api.Get(t.Context(), client.ObjectKeyFromObject(r), r) == nil && api.Get(t.Context(), client.ObjectKeyFromObject(tenant), tenant) == nil &&
-			meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionCertificateReady) && tenant.Status.ObservedGeneration == 1
-	})
-	if err := api.Get(t.Context(), client.ObjectKey{Namespace: r.Namespace, Name: "paris-sync"}, &appsv1.StatefulSet{}); err != nil {
-		t.Error(err)
-	}
-	for _, obj := range []client.Object{tenant, r} {
-		if err := api.Delete(t.Context(), obj); err != nil {
-			t.Fatal(err)
-		}
-	}
-	eventually(t, "region and tenant are gone", func() bool {
-		return apierrors.IsNotFound(api.Get(t.Context(), client.ObjectKeyFromObject(r), r)) && apierrors.IsNotFound(api.Get(t.Context(), client.ObjectKeyFromObject(tenant), tenant))
-	})
-	stop()
-	refusals.mu.Lock()
-	defer refusals.mu.Unlock()
-	if len(refusals.seen) > 0 {
-		t.Errorf("the API server refused: %q", refusals.seen)
 	}
 }

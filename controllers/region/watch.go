@@ -27,17 +27,17 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=delete;get;list;patch;watch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=services,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions/finalizers,verbs=update
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions/status,verbs=get;patch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=get;list;watch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=get;list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions/status,verbs=patch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=create;delete;get;list;patch;watch

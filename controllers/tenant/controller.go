@@ -28,15 +28,15 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create;delete;get;list;patch;watch
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=devicepolicies,verbs=get;list;watch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=get;list;watch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=get;list;watch
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=devicepolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants/finalizers,verbs=update
-// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants/status,verbs=get;patch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants/status,verbs=patch
 
 const workers = 16
 
