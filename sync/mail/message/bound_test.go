@@ -35,3 +35,20 @@ func TestHeadersAreReadToABound(t *testing.T) {
 		t.Errorf("%d fields, subject %q", len(fields), subject)
 	}
 }
+
+func TestQuotedPrintableOnOneLineIsReadOnce(t *testing.T) {
+	t.Parallel()
+	const n = 5_000_000
+	for content, want := range map[string]int{
+		strings.Repeat("=", n):                  n - 1,
+		strings.Repeat("= ", n):                 2*n - 2,
+		strings.Repeat("=3D", n):                n,
+		strings.Repeat("= \r\n", n):             0,
+		"a=\r\nb=\nc= \t\r\nd=" + "  ":          4,
+		"a" + strings.Repeat("=\r\n", n) + "b=": 2,
+	} {
+		if got := len(DecodeTransfer("quoted-printable", []byte(content))); got != want || int64(got) != DecodedSize("quoted-printable", []byte(content)) {
+			t.Errorf("%.10q: %d octets, want %d", content, got, want)
+		}
+	}
+}

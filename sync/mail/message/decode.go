@@ -107,9 +107,13 @@ func eachQuoted(content []byte, emit func([]byte)) {
 				continue
 			}
 		}
-		line := nextLine(content)
-		if len(bytes.Trim(line[1:], " \t\r\n")) == 0 {
-			content = content[len(line):]
+		// Only white space is looked at, because a line may be as long as the message.
+		after := bytes.TrimLeft(content[1:], " \t\r")
+		if len(after) == 0 {
+			return
+		}
+		if after[0] == '\n' {
+			content = after[1:]
 			continue
 		}
 		emit(content[:1])
