@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/test/controlplane"
 )
 
@@ -212,6 +214,84 @@ func TestEverySampleNamespaceEnforcesPodSecurityWhereRegionsLive(t *testing.T) {
 	if regions != 3 {
 		t.Errorf("%d namespaces of regions, want 3", regions)
 	}
+}
+
+func TestTheExampleOfTheREADMEIsAccepted(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(raw), "```yaml\n")
+	example, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatal("README.md shows no YAML")
+	}
+	mustKubectl(t, "", "apply", "--server-side", "-k", filepath.Join(root, "config", "default"))
+	mustKubectl(t, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+	// The samples have objects of these names in their namespaces.
+	example = strings.NewReplacer("regions-gcch", "default", "namespace: agency", "namespace: default").Replace(example)
+	out := mustKubectl(t, example, "create", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
+	if got := strings.Fields(out); len(got) != 2 {
+		t.Errorf("the example declares %q, want a region and a tenant", got)
+	}
+}
+
+// TestEachValueOfTheCatalogueSaysHowItIsKnown holds the files to what each of them
+// promises at its head.
+func TestEachValueOfTheCatalogueSaysHowItIsKnown(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "config", "clouds", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kustomization, err := os.ReadFile(filepath.Join(root, "config", "clouds", "kustomization.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clouds := 0
+	for _, file := range files {
+		name := filepath.Base(file)
+		if name == "kustomization.yaml" {
+			continue
+		}
+		clouds++
+		if !strings.Contains(string(kustomization), "- "+name+"\n") {
+			t.Errorf("%s is not in kustomization.yaml", name)
+		}
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cloud := v1alpha1.SovereignCloud{}
+		if err := yaml.UnmarshalStrict(raw, &cloud); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for value, mark := range marks(&cloud) {
+			if mark == "" {
+				t.Errorf("%s: %q has no provenance", name, value)
+			}
+		}
+	}
+	if clouds < 10 {
+		t.Errorf("the catalogue has %d clouds, want at least 10", clouds)
+	}
+}
+
+// marks gives the provenance of each value of a cloud.
+func marks(cloud *v1alpha1.SovereignCloud) map[string]v1alpha1.Provenance {
+	identity, endpoints := &cloud.Spec.Identity, &cloud.Spec.Endpoints
+	known := map[string]v1alpha1.Provenance{identity.FederatedCredentialAudience: identity.FederatedCredentialAudienceProvenance}
+	for _, host := range slices.Concat(identity.AuthorityHosts, identity.TokenIssuerHosts, endpoints.Exchange) {
+		known[string(host.Host)] = host.Provenance
+	}
+	for _, host := range []*v1alpha1.CloudHost{endpoints.Graph, endpoints.Autodiscover, endpoints.DeviceManagement, endpoints.ResourceManager} {
+		if host != nil {
+			known[string(host.Host)] = host.Provenance
+		}
+	}
+	for i := range cloud.Spec.Geographies {
+		known[string(cloud.Spec.Geographies[i].Code)] = cloud.Spec.Geographies[i].Provenance
+	}
+	return known
 }
 
 func encode(t *testing.T, object any) string {
