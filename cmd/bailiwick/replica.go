@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -62,12 +63,22 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	if r.mail, err = mail.New(engine, mail.Options{}); err != nil {
 		return err
 	}
-	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged})
+	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
 	defer r.verifier.Close()
 	if err := r.assemble(ctx); err != nil {
 		return err
 	}
 	return r.run(ctx)
+}
+
+// apiServerRange is the address of the cluster's API server, from which no keys are
+// fetched whatever private ranges a cloud names; empty outside a cluster.
+func apiServerRange(getenv func(string) string) []netip.Prefix {
+	address, err := netip.ParseAddr(getenv("KUBERNETES_SERVICE_HOST"))
+	if err != nil {
+		return nil
+	}
+	return []netip.Prefix{netip.PrefixFrom(address, address.BitLen())}
 }
 
 func (r *replica) assemble(ctx context.Context) (err error) {
