@@ -14,7 +14,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # Modules with Go code of our own; each is formatted, linted and tested.
 MODULES := . hack/localnode hack/demo hack/bundle
 # Packages whose tests need the control plane.
-INTEGRATION := ./api/... ./config/... ./controllers/... ./test/...
+INTEGRATION := ./api/... ./controllers/... ./test/...
 CONTROLPLANE := go run ./test/controlplane/cmd/controlplane
 FIGURES ?=
 DEMO ?=
