@@ -512,6 +512,34 @@ func TestTheSecondRegionWithAHostnameIsRefusedAndTheFirstKeepsIt(t *testing.T) {
 	}
 }
 
+func TestARegionGoesOnServingWhenItsCloudLosesTheGeography(t *testing.T) {
+	w := newWorld(t)
+	r := w.region("virginia")
+	w.create(r)
+	w.reconcile(r)
+	url := w.get(r).Status.EndpointURL
+	children := func() []string {
+		return slices.DeleteFunc(w.snapshot(), func(line string) bool { return strings.Contains(line, "MailboxRegion") })
+	}
+	before, geographies := children(), w.cloud.Spec.Geographies
+	w.cloud.Spec.Geographies = geographies[1:]
+	w.update(w.cloud)
+	w.reconcile(r)
+	got := w.get(r)
+	if c := condition(t, got, v1alpha1.ConditionCloudReady); c == nil || c.Reason != v1alpha1.ReasonUnknownGeography {
+		t.Errorf("CloudReady is %+v, want %s", c, v1alpha1.ReasonUnknownGeography)
+	}
+	if diff := cmp.Diff(before, children()); diff != "" || got.Status.EndpointURL != url {
+		t.Errorf("endpoint %q, want %q, and objects as they were (-before +after):\n%s", got.Status.EndpointURL, url, diff)
+	}
+	w.cloud.Spec.Geographies = geographies
+	w.update(w.cloud)
+	w.reconcile(r)
+	if c := condition(t, w.get(r), v1alpha1.ConditionCloudReady); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("CloudReady is %+v once the geography is back, want True", c)
+	}
+}
+
 func TestDeletingARegionKeepsOrErasesTheVolumeAsDeclared(t *testing.T) {
 	for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionDelete} {
 		t.Run(string(policy), func(t *testing.T) {
