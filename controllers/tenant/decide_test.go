@@ -219,6 +219,16 @@ func badInputs() map[string]bad {
 				f.Regions[ohio].Spec.AllowedTenants.Namespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesSelector, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"mail": "yes"}}}
 			}, regions, v1alpha1.ReasonRegionNotAllowed, []string{"mail=yes"}, []string{"virginia"}, []string{"virginia"},
 		},
+		"region with a selector that is none": {
+			func(f *Facts) {
+				f.Regions[ohio].Spec.AllowedTenants.Namespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesSelector, Selector: &metav1.LabelSelector{
+					MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "mail", Operator: "Is", Values: []string{"yes"}}},
+				}}
+			}, regions, v1alpha1.ReasonRegionNotAllowed,
+			[]string{"have the region's owner correct spec.allowedTenants.namespaces.selector", `"Is"`},
+			[]string{"virginia"},
+			[]string{"virginia"},
+		},
 		"region being deleted": {
 			func(f *Facts) { f.Regions[ohio].DeletionTimestamp = &now }, regions, v1alpha1.ReasonRegionDeleting,
 			[]string{`region "regions-gcch/ohio" is being deleted`, "name another in spec.regions"},

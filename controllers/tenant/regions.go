@@ -111,7 +111,11 @@ func noConsent(f *Facts, region *v1alpha1.MailboxRegion, v *regionVerdict) *prob
 		return nil
 	case v1alpha1.NamespacesSelector:
 		selector, err := metav1.LabelSelectorAsSelector(allowed.Selector)
-		if err == nil && allowed.Selector != nil && selector.Matches(labels.Set(f.NamespaceLabels)) {
+		if err != nil {
+			remedy = fmt.Sprintf("have the region's owner correct spec.allowedTenants.namespaces.selector (%v), or name another region in %s", err, v.field)
+			break
+		}
+		if allowed.Selector != nil && selector.Matches(labels.Set(f.NamespaceLabels)) {
 			return nil
 		}
 		remedy = fmt.Sprintf("have the namespace labelled as the region's spec.allowedTenants asks (%s), or name another region in %s", metav1.FormatLabelSelector(allowed.Selector), v.field)
