@@ -109,6 +109,7 @@ func (s *Service) Capability() jmap.Capability {
 			"Email/set":            jmap.Handle(s.emailSet),
 			"Email/import":         jmap.Handle(s.emailImport),
 			"Email/parse":          jmap.Handle(s.emailParse),
+			"SearchSnippet/get":    jmap.Handle(s.snippetGet),
 		},
 	}
 }
