@@ -107,6 +107,7 @@ func (s *Service) Capability() jmap.Capability {
 			"Email/query":          jmap.Handle(s.emailQuery),
 			"Email/queryChanges":   jmap.Handle(s.emailQueryChanges),
 			"Email/set":            jmap.Handle(s.emailSet),
+			"Email/copy":           jmap.Handle(s.emailCopy),
 			"Email/import":         jmap.Handle(s.emailImport),
 			"Email/parse":          jmap.Handle(s.emailParse),
 			"SearchSnippet/get":    jmap.Handle(s.snippetGet),
