@@ -98,7 +98,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 	})
 	r.server, err = server.New(server.Options{
 		BaseURL:              r.flags.url,
-		Capabilities:         []jmap.Capability{r.mail.Capability()},
+		Capabilities:         []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability()},
 		Gate:                 gate,
 		Blobs:                r.mail,
 		States:               r.mail,

@@ -18,7 +18,8 @@ func (k keys) mailboxes() store.Key     { return store.NewKey(string(k)).String(
 func (k keys) mailbox(id string) []byte { return k.mailboxes().String(id) }
 func (k keys) role(role string) []byte  { return store.NewKey(string(k)).String("role").String(role) }
 
-func (k keys) email(id string) []byte   { return store.NewKey(string(k)).String("email").String(id) }
+func (k keys) emails() store.Key        { return store.NewKey(string(k)).String("email") }
+func (k keys) email(id string) []byte   { return k.emails().String(id) }
 func (k keys) row(id string) []byte     { return store.NewKey(string(k)).String("row").String(id) }
 func (k keys) parts(id string) []byte   { return store.NewKey(string(k)).String("parts").String(id) }
 func (k keys) text(id string) store.Key { return store.NewKey(string(k)).String("text").String(id) }
