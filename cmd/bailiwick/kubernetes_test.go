@@ -1,8 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -107,6 +108,26 @@ func (c *cluster) answer(w http.ResponseWriter, status int, object any) {
 	}
 }
 
+// serve starts the API at an address of its own, because no keys are fetched from where it is. It returns the
+// certificate, too.
+func (c *cluster) serve(t *testing.T) (api *httptest.Server, ca []byte) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	ca = writeCertificate(t, dir)
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	api = &httptest.Server{Listener: listener, Config: &http.Server{Handler: c, ReadHeaderTimeout: time.Minute}, TLS: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
+	api.StartTLS()
+	t.Cleanup(api.Close)
+	return api, ca
+}
+
 func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
 	r := newRegion(t)
 	raw, err := tenantdoc.Encode(r.document())
@@ -120,8 +141,7 @@ func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
 		},
 		Data: map[string]string{tenantdoc.DocumentKey: string(raw)},
 	}}}
-	api := httptest.NewTLSServer(c)
-	defer api.Close()
+	api, ca := c.serve(t)
 	host, port, err := net.SplitHostPort(api.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +150,7 @@ func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_PORT", port)
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{
-		"token": []byte(serviceToken), "ca.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw}),
+		"token": []byte(serviceToken), "ca.crt": ca,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
