@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	git.sr.ht/~rockorager/go-jmap v0.5.3
 	github.com/cockroachdb/pebble/v2 v2.1.7
+	github.com/coder/websocket v1.8.15
 	github.com/fsnotify/fsnotify v1.9.0
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/go-json-experiment/json v1.27.2

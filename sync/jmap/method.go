@@ -23,6 +23,9 @@ type Capability struct {
 	Session any
 	// Account is its value in each account's accountCapabilities; nil means {}.
 	Account any
+	// SessionOnly leaves the capability out of accountCapabilities: it is of the server
+	// and not of the data of an account.
+	SessionOnly bool
 	// Methods are its methods by name, for example "Email/get".
 	Methods map[string]Method
 }

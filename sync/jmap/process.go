@@ -30,6 +30,11 @@ func (s *Service) Process(ctx context.Context, p *Principal, body []byte) ([]byt
 	if problem != nil {
 		return nil, problem
 	}
+	return s.Answer(ctx, p, req)
+}
+
+// Answer is Process for a request that has been parsed.
+func (s *Service) Answer(ctx context.Context, p *Principal, req *Request) ([]byte, *Problem) {
 	if problem := s.checkRequest(req); problem != nil {
 		return nil, problem
 	}

@@ -73,7 +73,9 @@ func (s *Service) register(c Capability) error {
 		return errors.New("offered twice or without a URI")
 	}
 	s.sessionCapabilities[c.URI] = orEmptyObject(c.Session)
-	s.accountCapabilities[c.URI] = orEmptyObject(c.Account)
+	if !c.SessionOnly {
+		s.accountCapabilities[c.URI] = orEmptyObject(c.Account)
+	}
 	if _, err := json.Marshal([]any{c.Session, c.Account}); err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}

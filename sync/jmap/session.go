@@ -15,6 +15,7 @@ const (
 	PathUpload      = "/jmap/upload/"
 	PathDownload    = "/jmap/download/"
 	PathEventSource = "/jmap/eventsource"
+	PathWebSocket   = "/jmap/ws"
 )
 
 // Session is the session object (RFC 8620 §2).

@@ -13,18 +13,22 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 )
 
-// PushLimits bound event streams (RFC 8620 §7.3).
+// PushLimits bound event streams (RFC 8620 §7.3) and WebSockets (RFC 8887).
 type PushLimits struct {
 	// MinPing and MaxPing bound the ping interval; a client's wish is clamped. By the
 	// RFC, MinPing is at most 30 and MaxPing at least 300 seconds.
 	MinPing, MaxPing time.Duration
-	// MinGap is the least time between two state events of a stream: what changes
-	// meanwhile is told in one.
+	// MinGap is the least time between two state events of a stream or WebSocket: what
+	// changes meanwhile is told in one.
 	MinGap time.Duration
-	// Recheck is how often the credentials of an open stream are verified again.
+	// Recheck is how often the credentials of an open stream or WebSocket are verified
+	// again.
 	Recheck time.Duration
-	// MaxStreams is how many streams one account may keep open.
+	// MaxStreams is how many streams and WebSockets one account may keep open.
 	MaxStreams int64
+	// KeepAlive is how often a WebSocket is pinged: a client that answers neither of
+	// two pings, and reads nothing, is dropped. Zero means 30 seconds.
+	KeepAlive time.Duration
 }
 
 // DefaultPushLimits returns the limits that the server starts with.
@@ -35,6 +39,7 @@ func DefaultPushLimits() PushLimits {
 		MinGap:     200 * time.Millisecond,
 		Recheck:    30 * time.Second,
 		MaxStreams: 32,
+		KeepAlive:  30 * time.Second,
 	}
 }
 
@@ -43,10 +48,12 @@ const eventStream = "text/event-stream; charset=utf-8"
 // accountStates are the states of data types by account.
 type accountStates map[string]map[string]string
 
-// stateChange is the data of a state event (RFC 8620 §7.1).
+// stateChange is the data of a state event (RFC 8620 §7.1), or a message over a
+// WebSocket, which has the whole state too (RFC 8887 §4.3.5.1).
 type stateChange struct {
-	Type    string        `json:"@type"`
-	Changed accountStates `json:"changed"`
+	Type      string        `json:"@type"`
+	Changed   accountStates `json:"changed"`
+	PushState string        `json:"pushState,omitempty"`
 }
 
 // stream is one open event source.
@@ -80,7 +87,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	release, ok := s.streams.acquire(p.AccountID)
 	if !ok {
 		w.Header().Set("Retry-After", "60")
-		sendProblem(w, r, jmap.NewProblem(http.StatusTooManyRequests, fmt.Sprintf("%d event streams of this account are open already: close one", s.options.Push.MaxStreams)))
+		sendProblem(w, r, jmap.NewProblem(http.StatusTooManyRequests, fmt.Sprintf("%d event streams and WebSockets of this account are open already: close one", s.options.Push.MaxStreams)))
 		return
 	}
 	defer release()
@@ -177,7 +184,7 @@ func (st *stream) changed(ctx context.Context) (done bool, err error) {
 }
 
 func (st *stream) sendState(changed accountStates) error {
-	raw, err := json.Marshal(stateChange{Type: "StateChange", Changed: changed})
+	raw, err := json.Marshal(stateChange{Type: jmap.MessageStateChange, Changed: changed})
 	if err != nil {
 		return fmt.Errorf("encode state change: %w", err)
 	}

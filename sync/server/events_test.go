@@ -199,6 +199,7 @@ func TestClientThatComesBackIsToldWhatItMissed(t *testing.T) {
 	r := start(t, quick)
 	s, first := r.open(t, "types=*&closeafter=no&ping=0")
 	s.cancel()
+	eventually(t, "the stream ended", func() bool { return r.metric(t, "bailiwick_sync_push_streams") == 0 })
 	r.memory.change("ada", "Email", "5")
 	r.memory.change("ada", "Mailbox", "6")
 

@@ -156,6 +156,13 @@ func (m *memory) Subscribe(account string) (<-chan struct{}, func()) {
 	return c, func() {}
 }
 
+// watched is how many watch an account.
+func (m *memory) watched(account string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.watchers[account])
+}
+
 func (m *memory) change(account, name, state string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

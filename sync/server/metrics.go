@@ -18,7 +18,15 @@ type metrics struct {
 	callDuration    *prometheus.HistogramVec
 	streams         prometheus.Gauge
 	events          *prometheus.CounterVec
+	sockets         prometheus.Gauge
+	messages        *prometheus.CounterVec
 }
+
+// Names of the resources that stay open.
+const (
+	resourceEvents    = "eventsource"
+	resourceWebSocket = "websocket"
+)
 
 var durationBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}
 
@@ -30,7 +38,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}, []string{"resource", "method", "status"}),
 		requestDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "bailiwick_sync_http_request_duration_seconds",
-			Help:    "Time from the headers of a request to the end of its answer, by resource; event streams are left out.",
+			Help:    "Time from the headers of a request to the end of its answer, by resource; event streams and WebSockets are left out.",
 			Buckets: durationBuckets,
 		}, []string{"resource"}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -50,8 +58,16 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "bailiwick_sync_push_events_total",
 			Help: "Events sent on event streams, by event.",
 		}, []string{"event"}),
+		sockets: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "bailiwick_sync_websocket_connections",
+			Help: "WebSocket connections that are open.",
+		}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bailiwick_sync_websocket_messages_total",
+			Help: "Messages over WebSockets that were understood or sent, by their type (RFC 8887).",
+		}, []string{"type"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.requestDuration, m.calls, m.callDuration, m.streams, m.events} {
+	for _, c := range []prometheus.Collector{m.requests, m.requestDuration, m.calls, m.callDuration, m.streams, m.events, m.sockets, m.messages} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -61,7 +77,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) observeRequest(resource, method string, status int, took time.Duration) {
 	m.requests.WithLabelValues(resource, methodLabel(method), strconv.Itoa(status)).Inc()
-	if resource != "eventsource" {
+	if resource != resourceEvents && resource != resourceWebSocket {
 		m.requestDuration.WithLabelValues(resource).Observe(took.Seconds())
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +42,7 @@ type Options struct {
 	BaseURL string
 	// Limits are advertised and enforced; the zero value means jmap.DefaultLimits.
 	Limits jmap.Limits
-	// Push bounds event streams; the zero value means DefaultPushLimits.
+	// Push bounds event streams and WebSockets; the zero value means DefaultPushLimits.
 	Push PushLimits
 	// Capabilities are offered beside JMAP Core.
 	Capabilities []jmap.Capability
@@ -90,6 +92,8 @@ type Server struct {
 	streams  *limiter
 	unready  atomic.Bool
 	draining chan struct{}
+	// sockets are the WebSockets that are open.
+	sockets sync.WaitGroup
 }
 
 // New makes a server. It refuses a base URL that is not an https URL without a path,
@@ -110,7 +114,7 @@ func New(o Options) (*Server, error) {
 		BaseURL:      o.BaseURL,
 		Limits:       o.Limits,
 		Blobs:        o.Blobs,
-		Capabilities: o.Capabilities,
+		Capabilities: append(slices.Clip(o.Capabilities), newWebSocketCapability(o.BaseURL)),
 		Logger:       o.Logger,
 		Observe:      m.observeCall,
 	})
@@ -138,6 +142,7 @@ func withDefaults(o Options) Options {
 	if o.Push == (PushLimits{}) {
 		o.Push = DefaultPushLimits()
 	}
+	o.Push.KeepAlive = cmp.Or(o.Push.KeepAlive, DefaultPushLimits().KeepAlive)
 	o.Progress = cmp.Or(o.Progress, 60*time.Second)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 20*time.Second)
 	if o.Logger == nil {
@@ -161,7 +166,7 @@ func checkBaseURL(raw string) error {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve accepts connections on a TCP listener until the context ends, then drains:
-// it declares itself not ready, waits DrainDelay, ends event streams, lets running
+// it declares itself not ready, waits DrainDelay, ends event streams and WebSockets, lets running
 // requests finish within ShutdownTimeout and closes. It closes the listener, and it
 // is called once. The error is nil after an orderly shutdown.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
@@ -206,5 +211,22 @@ func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
 	if err := srv.Shutdown(ctx); err != nil {
 		return fmt.Errorf("shutdown: requests still run after %s: %w", s.options.ShutdownTimeout, errors.Join(err, srv.Close()))
 	}
-	return nil
+	return s.awaitSockets(ctx)
+}
+
+// awaitSockets waits for the WebSockets, which net/http no longer knows of. They end
+// by themselves once the server drains, and with the context of the server at the
+// latest.
+func (s *Server) awaitSockets(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		s.sockets.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shutdown: WebSockets are open after %s: %w", s.options.ShutdownTimeout, ctx.Err())
+	}
 }
