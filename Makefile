@@ -27,7 +27,7 @@ help: ## Show this help.
 
 .PHONY: demo
 demo: need-go ## Run two sovereign clouds on this machine until Ctrl-C; DEMO=check asserts every fact and stops.
-	go -C hack/demo build -o $(BIN)/demo ./cmd/demo
+	CGO_ENABLED=0 go -C hack/demo build -trimpath -o $(BIN)/demo ./cmd/demo
 	cd hack/demo && $(BIN)/demo $(if $(DEMO),--mode=$(DEMO))
 
 .PHONY: test
