@@ -25,6 +25,19 @@ type Principal struct {
 	Expires time.Time
 	// Shared are further accounts that the principal may use.
 	Shared []SharedAccount
+	// Sending are the addresses besides its own that the principal may send from.
+	Sending []SendingRight
+}
+
+// SendingRight lets a principal send from the address of a shared mailbox.
+type SendingRight struct {
+	// Address of the shared mailbox, lower case.
+	Address string
+	// Name is the display name of the shared mailbox; it may be empty.
+	Name string
+	// OnBehalf demands that the message names the principal's own address as its
+	// Sender (RFC 5322 §3.6.2); otherwise it may be left out.
+	OnBehalf bool
 }
 
 // SharedAccount is an account of somebody else that a principal may use.
