@@ -168,6 +168,9 @@ func testDeadline(t *testing.T, b *bench) {
 	if found.Status.Reason != "DeadlineExceeded" {
 		t.Errorf("reason: %q", found.Status.Reason)
 	}
+	if got := b.logs(t, "deadline", corev1.PodLogOptions{}); !strings.Contains(got, "forever") {
+		t.Errorf("logs of the pod that ran into its deadline: got %q", got)
+	}
 	b.remove(t, "deadline")
 }
 
@@ -225,6 +228,11 @@ func testReplacement(t *testing.T, b *bench) {
 		}
 		return ""
 	})
+	if err := b.CoreV1().Pods(b.namespace).Delete(t.Context(), "replaced", metav1.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
+		t.Fatal(err)
+	}
+	b.create(t, simple("replaced", "--listen=$(POD_IP):8080", "--say=second"))
+	b.await(t, "replaced", func(p *corev1.Pod) bool { return ready(p) && p.UID != pod.UID })
 	b.remove(t, "replaced")
 }
 

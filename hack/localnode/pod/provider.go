@@ -81,11 +81,13 @@ func (p *Provider) CreatePod(_ context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// UpdatePod implements node.PodLifecycleHandler: labels, annotations and images may change.
-func (p *Provider) UpdatePod(_ context.Context, pod *corev1.Pod) error {
+// UpdatePod implements node.PodLifecycleHandler: labels, annotations and images may change. A pod that ended since it
+// was looked up is created. There is never an error: the pod controller would write it into the pod that its cache
+// shares with everyone.
+func (p *Provider) UpdatePod(ctx context.Context, pod *corev1.Pod) error {
 	worker := p.find(pod.Namespace, pod.Name)
 	if worker == nil || worker.origin.UID != pod.UID {
-		return errdefs.NotFoundf("pod %q is not known to the node", nameOf(pod))
+		return p.CreatePod(ctx, pod)
 	}
 	worker.update(pod)
 	return nil
@@ -125,13 +127,20 @@ func (p *Provider) DeletePod(_ context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// GetPod implements node.PodLifecycleHandler.
+// GetPod implements node.PodLifecycleHandler. A pod whose name another one has taken in the API is not known any
+// more, so that the pod controller creates the other even when the two are alike.
 func (p *Provider) GetPod(_ context.Context, namespace, name string) (*corev1.Pod, error) {
 	worker := p.find(namespace, name)
-	if worker == nil {
+	if worker == nil || p.superseded(worker) {
 		return nil, errdefs.NotFoundf("pod %q is not known to the node", namespace+"/"+name)
 	}
 	return worker.known(), nil
+}
+
+// superseded tells whether the API has another pod under the name of a worker's.
+func (p *Provider) superseded(w *Worker) bool {
+	seen, err := p.host.Pods.Pods(w.origin.Namespace).Get(w.origin.Name)
+	return err == nil && seen.UID != w.origin.UID
 }
 
 // known is the pod as it was given to the worker, with its present status.

@@ -25,9 +25,12 @@ type Worker struct {
 	after <-chan struct{}
 	// grace is the time that the containers have once the pod is stopped.
 	grace *grace
-	// alive ends when the pod is to be stopped.
-	alive context.Context //nolint:containedctx // it is the life of the worker, not of a call
-	stop  context.CancelFunc
+	// alive ends when the containers are to be stopped.
+	alive context.Context //nolint:containedctx // it is the life of the containers, not of a call
+	end   context.CancelFunc
+	// left is closed when the pod is deleted or the node stops; until then its status is told.
+	left  chan struct{}
+	leave func()
 	// refresh asks for the volumes to be rendered again, dirty for the status to be reported again.
 	refresh, dirty chan struct{}
 	done           chan struct{}
@@ -54,12 +57,14 @@ type Worker struct {
 func newWorker(host *Host, pod *corev1.Pod, after <-chan struct{}, notify func(*corev1.Pod)) *Worker {
 	w := &Worker{
 		host: host, origin: pod, pod: pod, after: after, notify: notify, grace: newGrace(), started: metav1.Now(),
-		refresh: make(chan struct{}, 1), dirty: make(chan struct{}, 1), done: make(chan struct{}), last: pod.Status,
+		refresh: make(chan struct{}, 1), dirty: make(chan struct{}, 1), left: make(chan struct{}), done: make(chan struct{}),
+		last: pod.Status,
 	}
 	if pod.Status.StartTime != nil {
 		w.started = *pod.Status.StartTime
 	}
-	w.alive, w.stop = context.WithCancel(context.Background())
+	w.alive, w.end = context.WithCancel(context.Background())
+	w.leave = sync.OnceFunc(func() { close(w.left) })
 	w.volumes = &volume.Set{Dir: filepath.Join(host.folder(pod), "volumes"), Renderer: host.Renderer, Claims: host.Claims}
 	for i := range pod.Spec.InitContainers {
 		spec := &pod.Spec.InitContainers[i]
@@ -101,7 +106,7 @@ func (w *Worker) Run() {
 		w.runContainers()
 	}
 	w.setFinished()
-	<-w.alive.Done() // a pod that has completed keeps its logs until it is deleted
+	<-w.left // a pod that has completed keeps its logs until it is deleted
 	cancel()
 	helpers.Wait()
 	w.remove()
@@ -159,7 +164,7 @@ func (w *Worker) runContainers() {
 		left := time.Until(w.started.Add(time.Duration(*seconds) * time.Second))
 		deadline := time.AfterFunc(left, func() {
 			w.fail("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-			w.Stop(w.specGrace())
+			w.endContainers(w.specGrace())
 		})
 		defer deadline.Stop()
 	}
@@ -272,10 +277,16 @@ func (w *Worker) setFinished() {
 	w.report()
 }
 
-// Stop ends the pod's containers within the grace. Later calls can only shorten it.
+// Stop ends the pod within the grace. Later calls can only shorten it.
 func (w *Worker) Stop(grace time.Duration) {
+	w.endContainers(grace)
+	w.leave()
+}
+
+// endContainers ends the pod's containers within the grace; the pod stays.
+func (w *Worker) endContainers(grace time.Duration) {
 	w.grace.shorten(time.Now().Add(grace))
-	w.stop()
+	w.end()
 }
 
 // Done is closed when the pod is gone.
