@@ -97,6 +97,30 @@ func BenchmarkChangesWithoutAny(b *testing.B) {
 	}
 }
 
+// BenchmarkChangesOfOne asks what changed after one email came, in inboxes of different sizes. It must cost the same.
+func BenchmarkChangesOfOne(b *testing.B) {
+	for name, emails := range map[string]int{"1k": 1_000, "1m": 1_000_000} {
+		b.Run(name, func(b *testing.B) {
+			d, inbox := newBenchDesk(b, 1)
+			blob := d.upload(benchMessage(1))
+			for left := emails - 1; left > 0; left -= 500 {
+				batch := object{}
+				for n := range min(left, 500) {
+					batch[fmt.Sprint("e", n)] = object{"blobId": blob, "mailboxIds": object{inbox: true}}
+				}
+				d.call("Email/import", object{"emails": batch})
+			}
+			state := d.state("Email/get")
+			d.call("Email/import", object{"emails": object{"x": object{"blobId": blob, "mailboxIds": object{inbox: true}}}})
+			b.ResetTimer()
+			for b.Loop() {
+				d.run(b, "Email/changes", object{"accountId": "a1", "sinceState": state})
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N), name+"-us/op")
+		})
+	}
+}
+
 // BenchmarkIngest imports one message at a time, each durable before the next.
 func BenchmarkIngest(b *testing.B) {
 	d, inbox := newBenchDesk(b, 0)

@@ -21,9 +21,12 @@ type Figure struct {
 	Name string
 	// Unit of the value.
 	Unit string
-	// Limit is the goal: the value is at most, or with Below less than, the limit.
+	// Goal says which side of the limit is good.
+	Goal Goal
+	// Limit is what the value is held to.
 	Limit float64
-	Below bool
+	// Base, when it names a metric, makes the limit a multiple of what its source yields.
+	Base Source
 	// Source tells where the value comes from: the key of a Values map.
 	Source Source
 	// Scale turns what the source gives into the unit.
@@ -42,7 +45,26 @@ type Source struct {
 	// Best takes the best of several runs of each benchmark: what else the machine does
 	// can only make a run slower. Without it the worst run counts.
 	Best bool
+	// Once runs the benchmark a single time: it repeats what it measures by itself.
+	Once bool
 }
+
+// Goal says which values are good.
+type Goal int
+
+// The goals.
+const (
+	// AtMost is met by values up to the limit.
+	AtMost Goal = iota
+	// LessThan is met by values below the limit.
+	LessThan
+	// AtLeast is met by values from the limit on.
+	AtLeast
+	// MoreThan is met by values above the limit.
+	MoreThan
+	// Told is met by any value: the figure is there to be compared.
+	Told
+)
 
 // Kind is a way to measure.
 type Kind int
@@ -66,7 +88,10 @@ func noop(metric string) Source {
 }
 
 // All returns every figure, in the order in which they are printed.
-func All() []Figure {
+func All() []Figure { return append(operator(), sync()...) }
+
+// operator returns the figures of the operator and the demonstration.
+func operator() []Figure {
 	return []Figure{
 		{Name: "noop_reconcile_writes", Unit: "writes", Limit: 0, Source: noop("writes/op"), Scale: 1},
 		{Name: "noop_reconcile_reads", Unit: "reads", Limit: 0, Source: noop("reads/op"), Scale: 1},
@@ -77,9 +102,9 @@ func All() []Figure {
 		{Name: "create_tenant_extra_writes", Unit: "writes", Limit: 2, Scale: 1, Source: Source{
 			Kind: Bench, Package: "./controllers/tenant", Benchmark: "BenchmarkCreateTenant", Metric: "extra-writes/op",
 		}},
-		{Name: "propagation_p99_ms", Unit: "ms", Limit: 1000, Below: true, Source: Source{Kind: Demo, Metric: "propagation_p99_ms"}, Scale: 1},
+		{Name: "propagation_p99_ms", Unit: "ms", Limit: 1000, Goal: LessThan, Source: Source{Kind: Demo, Metric: "propagation_p99_ms"}, Scale: 1},
 		{Name: "demo_warm_s", Unit: "s", Limit: 60, Source: Source{Kind: Demo, Metric: "demo_warm_s"}, Scale: 1},
-		{Name: "crd_max_kb", Unit: "kB", Limit: 100, Below: true, Source: Source{Kind: Files, Metric: "crd_max_bytes"}, Scale: 1e-3},
+		{Name: "crd_max_kb", Unit: "kB", Limit: 100, Goal: LessThan, Source: Source{Kind: Files, Metric: "crd_max_bytes"}, Scale: 1e-3},
 	}
 }
 
@@ -105,23 +130,44 @@ func Select(names string) ([]Figure, error) {
 	return chosen, nil
 }
 
-// Goal renders the goal.
-func (f Figure) Goal() string {
-	limit := strconv.FormatFloat(f.Limit, 'f', -1, 64)
-	switch {
-	case f.Below:
+// goal renders the goal.
+func (f Figure) goal() string {
+	limit := strconv.FormatFloat(f.Limit, 'g', precision, 64)
+	switch f.Goal {
+	case Told:
+		return "-"
+	case LessThan:
 		return "< " + limit
-	case f.Limit == 0:
-		return "= 0"
-	default:
-		return "<= " + limit
+	case AtLeast:
+		return ">= " + limit
+	case MoreThan:
+		return "> " + limit
+	case AtMost:
 	}
+	if f.Limit == 0 {
+		return "= 0"
+	}
+	return "<= " + limit
 }
 
 // Meets reports whether a value, in the figure's unit, meets the goal.
 func (f Figure) Meets(value float64) bool {
-	return value < f.Limit || (!f.Below && value == f.Limit)
+	switch f.Goal {
+	case Told:
+		return true
+	case LessThan:
+		return value < f.Limit
+	case AtLeast:
+		return value >= f.Limit
+	case MoreThan:
+		return value > f.Limit
+	case AtMost:
+	}
+	return value <= f.Limit
 }
+
+// precision is the number of digits that are printed.
+const precision = 4
 
 // Print writes the line of a figure: name, value, unit, goal, and ok or short.
 func (f Figure) Print(out io.Writer, value float64) error {
@@ -129,9 +175,8 @@ func (f Figure) Print(out io.Writer, value float64) error {
 	if f.Meets(value) {
 		verdict = "ok"
 	}
-	const precision = 4
 	number := strconv.FormatFloat(value, 'g', precision, 64)
-	if _, err := fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", f.Name, number, f.Unit, f.Goal(), verdict); err != nil {
+	if _, err := fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", f.Name, number, f.Unit, f.goal(), verdict); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil

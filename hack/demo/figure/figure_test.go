@@ -60,8 +60,15 @@ func TestMissingResultIsAnError(t *testing.T) {
 func TestFiguresAreSelectedByName(t *testing.T) {
 	t.Parallel()
 	all, err := figure.Select("")
-	if err != nil || len(all) != 8 {
-		t.Fatalf("%d figures, %v", len(all), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, f := range all {
+		if seen[f.Name] || f.Name == "" || f.Unit == "" || f.Source.Metric == "" || f.Scale == 0 {
+			t.Errorf("figure %+v is told twice, or not wholly", f)
+		}
+		seen[f.Name] = true
 	}
 	two, err := figure.Select("crd_max_kb, demo_warm_s")
 	if err != nil || len(two) != 2 || two[0].Name != "crd_max_kb" || two[1].Name != "demo_warm_s" {
@@ -83,8 +90,12 @@ func TestLinesTellTheVerdict(t *testing.T) {
 		{figure.Figure{Name: "a", Unit: "writes"}, 1, "a\t1\twrites\t= 0\tshort\n"},
 		{figure.Figure{Name: "b", Unit: "us", Limit: 200}, 200, "b\t200\tus\t<= 200\tok\n"},
 		{figure.Figure{Name: "b", Unit: "us", Limit: 200}, 200.5, "b\t200.5\tus\t<= 200\tshort\n"},
-		{figure.Figure{Name: "c", Unit: "ms", Limit: 1000, Below: true}, 1000, "c\t1000\tms\t< 1000\tshort\n"},
-		{figure.Figure{Name: "c", Unit: "ms", Limit: 1000, Below: true}, 12.3456, "c\t12.35\tms\t< 1000\tok\n"},
+		{figure.Figure{Name: "c", Unit: "ms", Limit: 1000, Goal: figure.LessThan}, 1000, "c\t1000\tms\t< 1000\tshort\n"},
+		{figure.Figure{Name: "c", Unit: "ms", Limit: 1000, Goal: figure.LessThan}, 12.3456, "c\t12.35\tms\t< 1000\tok\n"},
+		{figure.Figure{Name: "d", Unit: "1/s", Limit: 1500, Goal: figure.AtLeast}, 1500, "d\t1500\t1/s\t>= 1500\tok\n"},
+		{figure.Figure{Name: "d", Unit: "1/s", Limit: 1500, Goal: figure.AtLeast}, 1499, "d\t1499\t1/s\t>= 1500\tshort\n"},
+		{figure.Figure{Name: "e", Unit: "ratio", Limit: 1, Goal: figure.MoreThan}, 1, "e\t1\tratio\t> 1\tshort\n"},
+		{figure.Figure{Name: "f", Unit: "us", Goal: figure.Told}, 7, "f\t7\tus\t-\tok\n"},
 	}
 	for _, c := range cases {
 		var out bytes.Buffer

@@ -63,6 +63,14 @@ func run(ctx context.Context, only string) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", f.Name, err))
 			continue
 		}
+		if f.Base.Metric != "" {
+			base, err := m.measure(ctx, f.Base)
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", f.Name, err))
+				continue
+			}
+			f.Limit *= base * f.Scale
+		}
 		if err := f.Print(os.Stdout, value*f.Scale); err != nil {
 			return err
 		}
@@ -103,7 +111,13 @@ func (m *measurer) bench(ctx context.Context, source figure.Source) ([]byte, err
 		return output, nil
 	}
 	m.log.Sayf("%s in %s …", source.Benchmark, source.Package)
-	cmd := exec.CommandContext(ctx, "go", "test", "-p=1", "-count="+strconv.Itoa(benchRuns), "-run=^$", "-bench=^"+source.Benchmark+"$", source.Package) //nolint:gosec // names of this program's own table
+	args := []string{"test", "-p=1", "-run=^$", "-bench=^" + source.Benchmark + "$", "-timeout=60m"}
+	if source.Once {
+		args = append(args, "-benchtime=1x")
+	} else {
+		args = append(args, "-count="+strconv.Itoa(benchRuns))
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, source.Package)...) //nolint:gosec // names of this program's own table
 	cmd.Dir = m.root
 	output, err := cmd.CombinedOutput()
 	if err != nil {
