@@ -26,6 +26,9 @@ type Capability struct {
 	// SessionOnly leaves the capability out of accountCapabilities: it is of the server
 	// and not of the data of an account.
 	SessionOnly bool
+	// For tells whether the accounts of a principal have the capability; nil means that all have. It is in the
+	// session of the server in any case.
+	For func(p *Principal) bool
 	// Methods are its methods by name, for example "Email/get".
 	Methods map[string]Method
 }

@@ -33,6 +33,7 @@ type Service struct {
 	methods             map[string]registeredMethod
 	sessionCapabilities map[string]any
 	accountCapabilities map[string]any
+	optional            map[string]func(p *Principal) bool
 	logger              *slog.Logger
 	observe             func(method, outcome string, took time.Duration)
 }
@@ -51,6 +52,7 @@ func NewService(o Options) (*Service, error) {
 		methods:             map[string]registeredMethod{},
 		sessionCapabilities: map[string]any{},
 		accountCapabilities: map[string]any{},
+		optional:            map[string]func(p *Principal) bool{},
 		logger:              o.Logger,
 		observe:             o.Observe,
 	}
@@ -75,6 +77,9 @@ func (s *Service) register(c Capability) error {
 	s.sessionCapabilities[c.URI] = orEmptyObject(c.Session)
 	if !c.SessionOnly {
 		s.accountCapabilities[c.URI] = orEmptyObject(c.Account)
+	}
+	if c.For != nil {
+		s.optional[c.URI] = c.For
 	}
 	if _, err := json.Marshal([]any{c.Session, c.Account}); err != nil {
 		return fmt.Errorf("encode: %w", err)

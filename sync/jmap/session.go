@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // Paths of the resources below the base URL of a server.
@@ -42,9 +43,10 @@ type SessionAccount struct {
 
 // Session returns the session object of a principal.
 func (s *Service) Session(p *Principal) (*Session, error) {
+	capabilities := s.capabilitiesFor(p)
 	session := &Session{
 		Capabilities:    s.sessionCapabilities,
-		Accounts:        map[string]SessionAccount{p.AccountID: {Name: p.Address, IsPersonal: true, AccountCapabilities: s.accountCapabilities}},
+		Accounts:        map[string]SessionAccount{p.AccountID: {Name: p.Address, IsPersonal: true, AccountCapabilities: capabilities}},
 		PrimaryAccounts: map[string]string{},
 		Username:        p.Address,
 		APIURL:          s.baseURL + PathAPI,
@@ -53,9 +55,9 @@ func (s *Service) Session(p *Principal) (*Session, error) {
 		EventSourceURL:  s.baseURL + PathEventSource + "?types={types}&closeafter={closeafter}&ping={ping}",
 	}
 	for _, shared := range p.Shared {
-		session.Accounts[shared.AccountID] = SessionAccount{Name: shared.Name, IsReadOnly: shared.ReadOnly, AccountCapabilities: s.accountCapabilities}
+		session.Accounts[shared.AccountID] = SessionAccount{Name: shared.Name, IsReadOnly: shared.ReadOnly, AccountCapabilities: capabilities}
 	}
-	for uri := range s.accountCapabilities {
+	for uri := range capabilities {
 		if uri != CoreCapability {
 			session.PrimaryAccounts[uri] = p.AccountID
 		}
@@ -67,4 +69,15 @@ func (s *Service) Session(p *Principal) (*Session, error) {
 	sum := sha256.Sum256(raw)
 	session.State = hex.EncodeToString(sum[:8])
 	return session, nil
+}
+
+// capabilitiesFor are the capabilities that the accounts of a principal have.
+func (s *Service) capabilitiesFor(p *Principal) map[string]any {
+	capabilities := maps.Clone(s.accountCapabilities)
+	for uri, has := range s.optional {
+		if !has(p) {
+			delete(capabilities, uri)
+		}
+	}
+	return capabilities
 }

@@ -21,6 +21,8 @@ type finder struct {
 	tenant  string
 	threads map[string][]member
 	terms   map[string][]string
+	// signatures tells what S/MIME signatures are worth.
+	signatures *verifier
 	// err is the first error of a condition, which has no other way to tell it.
 	err error
 }
@@ -71,7 +73,7 @@ func (c *candidate) members() []member {
 // matches says whether the candidate meets a condition: first what the index tells, then the record, then the
 // list row, then the text.
 func (c *candidate) matches(cond *emailCondition) bool {
-	return c.matchesIndex(cond) && c.matchesMeta(cond) && c.matchesKeywords(cond) && c.matchesThread(cond) && c.matchesText(cond) && c.finder.err == nil
+	return c.matchesIndex(cond) && c.matchesMeta(cond) && c.matchesKeywords(cond) && c.matchesThread(cond) && c.matchesSMIME(&cond.smimeCondition) && c.matchesText(cond) && c.finder.err == nil
 }
 
 func (c *candidate) matchesIndex(cond *emailCondition) bool {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bailiwick-dev/bailiwick/sync/mail/smime"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -21,6 +22,8 @@ type email struct {
 	Size       int64    `json:"z"`
 	Received   int64    `json:"r"` // milliseconds since 1970
 	Attachment bool     `json:"a,omitempty"`
+	// SMIME is empty without a signature, StatusSigned with one that can be verified, and else StatusUnknown.
+	SMIME smime.Status `json:"s,omitempty"`
 }
 
 func (m *email) has(keyword string) bool { return slices.Contains(m.Keywords, keyword) }
@@ -86,6 +89,9 @@ func (e *edit) createEmail(m *email, content *rendered) (err error) {
 			return err
 		}
 	}
+	if err := e.createSignature(m, content.signature); err != nil {
+		return err
+	}
 	e.tx.Set(place(e.keys.all(), m.Received, m.ID), []byte(m.Thread))
 	e.tx.Changed(store.Change{Type: typeEmail, ID: m.ID, Kind: store.Created})
 	e.tx.Changed(store.Change{Type: typeDelivery, ID: deliveryID, Kind: store.Updated})
@@ -113,7 +119,8 @@ func (e *edit) destroyEmail(m *email) error {
 		e.tx.Delete(e.keys.reference(hash).String(m.ID))
 	}
 	for _, key := range [][]byte{
-		e.keys.email(m.ID), e.keys.row(m.ID), e.keys.parts(m.ID), e.keys.references(m.ID), place(e.keys.all(), m.Received, m.ID),
+		e.keys.email(m.ID), e.keys.row(m.ID), e.keys.parts(m.ID), e.keys.references(m.ID), e.keys.signature(m.ID),
+		place(e.keys.all(), m.Received, m.ID),
 	} {
 		e.tx.Delete(key)
 	}
@@ -227,4 +234,6 @@ type rendered struct {
 	attachment bool
 	// received is the date of the topmost Received field in milliseconds, or zero.
 	received int64
+	// signature is the S/MIME signature, or nil.
+	signature *smime.Signature
 }

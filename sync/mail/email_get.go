@@ -17,7 +17,8 @@ type emailGetArguments struct {
 
 // emailGet answers Email/get (RFC 8621 section 4.2).
 func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetArguments) (*jmap.GetResponse[map[string]any], error) {
-	sel, err := newSelection(args.Properties, defaultEmail, args.bodyArguments)
+	properties, smimeNames := cutSMIME(call, args.Properties)
+	sel, err := newSelection(properties, defaultEmail, args.bodyArguments)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +29,8 @@ func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetA
 	if err != nil {
 		return nil, err
 	}
+	sel.signatures = s.newVerifier(args.AccountID, tenant)
+	sel.signatures.names = smimeNames
 	out := &jmap.GetResponse[map[string]any]{AccountID: args.AccountID}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
 		if out.State, err = store.State(ctx, r, args.AccountID, typeEmail); err != nil {
@@ -56,7 +59,7 @@ func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetA
 		}
 		return nil
 	})
-	return out, err
+	return out, errors.Join(err, sel.signatures.keep(ctx))
 }
 
 // emailObject returns an Email with the properties that are asked for.
@@ -67,6 +70,9 @@ func (s *Service) emailObject(ctx context.Context, r store.Reader, account, tena
 	}
 	object, err := m.object(src, sel)
 	sel.octets += src.octets
+	if err == nil && sel.signatures != nil {
+		err = sel.signatures.add(ctx, r, m, object)
+	}
 	return object, errors.Join(err, src.Close())
 }
 

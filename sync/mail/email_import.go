@@ -143,7 +143,7 @@ func (e *edit) addMessage(in *incoming) (*email, error) {
 	}
 	m := &email{
 		Blob: in.blob, Size: int64(len(in.data)), Attachment: content.attachment,
-		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received,
+		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received, SMIME: content.signature.Status(),
 	}
 	if !in.dated {
 		m.Received = cmp.Or(content.received, e.service.opts.Now().UnixMilli())

@@ -33,11 +33,11 @@ type emailLister struct {
 	whole bool
 }
 
-func (s *Service) newEmailLister(ctx context.Context, account string, filter []byte, sort []jmap.Comparator, collapse bool) (*emailLister, error) {
+func (s *Service) newEmailLister(ctx context.Context, call *jmap.Call, account string, filter []byte, sort []jmap.Comparator, collapse bool) (*emailLister, error) {
 	if err := checkSort(sort); err != nil {
 		return nil, err
 	}
-	parsed, err := parseEmailFilter(filter)
+	parsed, err := parseEmailFilter(filter, call.Using)
 	if err != nil {
 		return nil, err
 	}
@@ -45,18 +45,18 @@ func (s *Service) newEmailLister(ctx context.Context, account string, filter []b
 	if err != nil {
 		return nil, err
 	}
-	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}}
+	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}, signatures: s.newVerifier(account, tenant)}
 	whole := parsed != nil && parsed.Condition != nil && parsed.Condition.InMailbox != nil && parsed.Condition.only()
 	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse, whole: whole}, nil
 }
 
 // emailQuery answers Email/query (RFC 8621 section 4.4).
-func (s *Service) emailQuery(ctx context.Context, _ *jmap.Call, args *emailQueryArguments) (*jmap.QueryResponse, error) {
-	l, err := s.newEmailLister(ctx, args.AccountID, args.Filter, args.Sort, args.CollapseThreads)
+func (s *Service) emailQuery(ctx context.Context, call *jmap.Call, args *emailQueryArguments) (*jmap.QueryResponse, error) {
+	l, err := s.newEmailLister(ctx, call, args.AccountID, args.Filter, args.Sort, args.CollapseThreads)
 	if err != nil {
 		return nil, err
 	}
-	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: true}
+	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: !onSignatures(l.filter)}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
 		l.reader = r
 		if out.QueryState, err = store.State(ctx, r, args.AccountID, typeEmail); err != nil {
@@ -78,7 +78,7 @@ func (s *Service) emailQuery(ctx context.Context, _ *jmap.Call, args *emailQuery
 		}
 		return nil
 	})
-	return out, err
+	return out, l.settle(ctx, err)
 }
 
 // enough says how many results suffice to answer a call, 0 for all, and the total when it is known without
@@ -180,10 +180,13 @@ func (l *emailLister) collapsed(list []*candidate) []*candidate {
 
 // emailQueryChanges answers Email/queryChanges (RFC 8621 section 4.5) from the change log: an email can only have
 // come, gone or moved in the results when it changed, or when the results depend on threads and its thread changed.
-func (s *Service) emailQueryChanges(ctx context.Context, _ *jmap.Call, args *emailQueryChangesArguments) (*jmap.QueryChangesResponse, error) {
-	l, err := s.newEmailLister(ctx, args.AccountID, args.Filter, args.Sort, args.CollapseThreads)
+func (s *Service) emailQueryChanges(ctx context.Context, call *jmap.Call, args *emailQueryChangesArguments) (*jmap.QueryChangesResponse, error) {
+	l, err := s.newEmailLister(ctx, call, args.AccountID, args.Filter, args.Sort, args.CollapseThreads)
 	if err != nil {
 		return nil, err
+	}
+	if onSignatures(l.filter) {
+		return nil, &jmap.MethodError{Type: jmap.ErrorCannotCalculateChanges, Description: "filter: what signatures are worth changes with time: query again instead"}
 	}
 	out := &jmap.QueryChangesResponse{AccountID: args.AccountID, OldQueryState: args.SinceQueryState}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {

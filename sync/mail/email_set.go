@@ -148,10 +148,13 @@ func (m *emailSetter) splitPatch(e *edit, email *email, patch jmap.PatchObject) 
 
 // unchanged says whether a patch sets a property to what it is.
 func (m *emailSetter) unchanged(e *edit, email *email, property string, value json.RawMessage) (bool, error) {
-	sel, err := newSelection([]string{property}, nil, bodyArguments{})
+	properties, smimeNames := cutSMIME(m.call, []string{property})
+	sel, err := newSelection(properties, nil, bodyArguments{})
 	if err != nil {
 		return false, nil //nolint:nilerr // the property does not exist, so the patch is wrong
 	}
+	sel.signatures = m.service.newVerifier(e.account, e.tenant)
+	sel.signatures.names = smimeNames
 	object, err := m.service.emailObject(e.ctx, e.tx, e.account, e.tenant, email, sel)
 	if err != nil {
 		return false, err

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -56,17 +57,18 @@ type emailCondition struct {
 	Subject                 *string  `json:"subject"`
 	Body                    *string  `json:"body"`
 	Header                  []string `json:"header"`
+	smimeCondition
 }
 
 // parseEmailFilter reads and checks a filter. Keywords in it are brought to lower case.
-func parseEmailFilter(raw json.RawMessage) (*jmap.Filter[emailCondition], error) {
+func parseEmailFilter(raw json.RawMessage, using map[string]bool) (*jmap.Filter[emailCondition], error) {
 	f, err := jmap.ParseFilter[emailCondition](raw)
 	if err != nil {
 		return nil, err
 	}
 	f.Walk(func(c *emailCondition) {
 		if err == nil {
-			err = c.check()
+			err = cmp.Or(c.check(), c.checkSMIME(using))
 		}
 	})
 	return f, err

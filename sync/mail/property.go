@@ -52,6 +52,8 @@ type selection struct {
 	// partProperties and partHeaders are the same for each body part.
 	partProperties []string
 	partHeaders    map[string]message.HeaderProperty
+	// signatures tells what is asked of S/MIME; nil when that is nothing.
+	signatures *verifier
 	// octets is how much of messages the answer holds so far, about.
 	octets int64
 }

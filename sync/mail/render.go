@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/smime"
 )
 
 const (
@@ -58,6 +59,7 @@ func render(data []byte) (*rendered, error) {
 	out.text = chunks(foldText(message.Searchable(data, root, maxText)))
 	out.references = referencesOf(fields)
 	out.received = receivedOf(fields)
+	out.signature = smime.Open(data, root)
 	return out, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/smime"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -47,6 +48,11 @@ type Options struct {
 	UploadLifetime time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Trust is whose S/MIME signatures a tenant believes; nil, or a nil Trust, when S/MIME is not used.
+	Trust func(tenant string) *smime.Trust
+	// Colleague tells whether an address, with its domain in lower case, is in a domain of a tenant; nil when S/MIME
+	// is not used.
+	Colleague func(tenant, address string) bool
 }
 
 // Service answers the methods of JMAP Mail. It implements jmap.Blobs, jmap.States and jmap.Accounts. Its methods
@@ -56,6 +62,8 @@ type Service struct {
 	journal *store.Journal
 	blobs   *store.Blobs
 	opts    Options
+	// verified remembers verifications of signatures.
+	verified verified
 }
 
 var (

@@ -79,7 +79,7 @@ func distinct(terms []string) []string { return slices.Compact(slices.Sorted(sli
 
 // snippetGet answers SearchSnippet/get (RFC 8621 section 5.1).
 func (s *Service) snippetGet(ctx context.Context, call *jmap.Call, args *snippetArguments) (*snippetResponse, error) {
-	filter, err := parseEmailFilter(args.Filter)
+	filter, err := parseEmailFilter(args.Filter, call.Using)
 	if err != nil {
 		return nil, err
 	}
