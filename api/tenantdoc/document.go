@@ -51,6 +51,9 @@ type Document struct {
 	Issuers []Issuer `json:"issuers"`
 	// Features are the optional functions that the tenant has turned on.
 	Features Features `json:"features"`
+	// SMIME is whose signatures are believed and what mail must carry to leave; it
+	// counts when the feature is on.
+	SMIME *SMIME `json:"smime,omitempty"`
 }
 
 // Region is one region in which a tenant has mailboxes.
@@ -179,6 +182,7 @@ func (d *Document) Validate() error {
 		validateDomains(d.Domains),
 		d.validateRegions(),
 		validateIssuers(d.Issuers),
+		d.SMIME.validate(),
 	}
 	for _, err := range checks {
 		if err != nil {

@@ -28,6 +28,7 @@ func valid() *Document {
 			Claims: Claims{Address: []string{"upn"}, Name: []string{"name"}, PreferredDataLocation: "xms_pdl"},
 		}},
 		Features: Features{SMIME: true, SensitivityLabels: true, SharedMailboxes: true},
+		SMIME:    &SMIME{Roots: testRoot, Intermediates: testRoot + testRoot, Outgoing: SMIMEOutgoing{RequireSigned: true, RequireEncrypted: true}},
 	}
 }
 
@@ -110,6 +111,8 @@ func TestInvalidDocumentNamesTheField(t *testing.T) {
 		"no algorithms":            {func(d *Document) { d.Issuers[0].Algorithms = nil }, "algorithms: empty"},
 		"algorithm none":           {func(d *Document) { d.Issuers[0].Algorithms[1] = "none" }, `algorithms[1]: "none"`},
 		"algorithm HS256":          {func(d *Document) { d.Issuers[0].Algorithms[0] = "HS256" }, `algorithms[0]: "HS256"`},
+		"roots are noise":          {func(d *Document) { d.SMIME.Roots = "noise" }, "smime.roots: no PEM certificate"},
+		"intermediates broken":     {func(d *Document) { d.SMIME.Intermediates = testRoot + testRoot[:200] }, "smime.intermediates: PEM block 2 cannot be read"},
 		"range without bits":       {func(d *Document) { d.Issuers[0].PrivateRanges[0] = "10.0.0.0" }, `privateRanges[0]: "10.0.0.0"`},
 	} {
 		d := valid()

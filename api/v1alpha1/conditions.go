@@ -50,6 +50,9 @@ const (
 	// ConditionPoliciesReady tells whether the policies of the tenant are part of
 	// what the regions enforce.
 	ConditionPoliciesReady = "PoliciesReady"
+	// ConditionSMIMEReady tells whether the certificates of spec.smime can be used;
+	// it is there while features.smime is on.
+	ConditionSMIMEReady = "SMIMEReady"
 )
 
 // Reasons. Each says in one word what is so; the message says where and what to do.
@@ -155,6 +158,16 @@ const (
 	ReasonGeographyTwice = "GeographyTwice"
 	// ReasonEnforced: every region enforces the newest generation.
 	ReasonEnforced = "Enforced"
+	// ReasonConfigMapNotFound: create the ConfigMap that is referred to.
+	ReasonConfigMapNotFound = "ConfigMapNotFound"
+	// ReasonConfigMapMalformed: the ConfigMap lacks the key, or its content is not
+	// what is needed.
+	ReasonConfigMapMalformed = "ConfigMapMalformed"
+	// ReasonNoTrustAnchors: no signature is good until spec.smime.trustAnchors names
+	// some.
+	ReasonNoTrustAnchors = "NoTrustAnchors"
+	// ReasonTrustAnchorsRead: the certificates of spec.smime are in force.
+	ReasonTrustAnchorsRead = "TrustAnchorsRead"
 	// ReasonNoPolicies: no policy names the tenant; the default applies.
 	ReasonNoPolicies = "NoPolicies"
 )

@@ -159,7 +159,8 @@ type TenantIdentity struct {
 
 // TenantFeatures are the optional functions of a tenant.
 type TenantFeatures struct {
-	// smime verifies and requires S/MIME.
+	// smime verifies S/MIME signatures by the trust anchors of spec.smime, and
+	// requires S/MIME of outgoing mail where spec.smime says so.
 	// +optional
 	SMIME bool `json:"smime,omitempty"`
 	// sensitivityLabels applies SensitivityLabel objects.
@@ -172,6 +173,7 @@ type TenantFeatures struct {
 
 // TenantSpec is an organisation whose mail lives in the regions that it names.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.smime) || (has(self.features) && has(self.features.smime) && self.features.smime)",message="smime counts only with features.smime: set features.smime to true, or leave smime out"
 // +kubebuilder:validation:XValidation:rule="!has(self.regions) || !self.regions.exists(r, r.__namespace__ == self.homeRegion.__namespace__ && r.name == self.homeRegion.name)",message="regions lists the satellites only: leave homeRegion out of it"
 type TenantSpec struct {
 	// cloud is the name of the SovereignCloud.
@@ -204,6 +206,9 @@ type TenantSpec struct {
 	// features that the tenant uses.
 	// +optional
 	Features TenantFeatures `json:"features,omitzero"`
+	// smime is whose signatures are believed, and what mail must carry to leave.
+	// +optional
+	SMIME *TenantSMIME `json:"smime,omitempty"`
 	// suspend refuses every request of the tenant's users; mail is kept.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`

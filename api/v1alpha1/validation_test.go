@@ -114,6 +114,13 @@ var changes = []change{
 	{name: "AD FS of its own", kind: "Tenant", set: map[string]string{"spec.identity": `{type: ADFS, adfs: {issuer: "https://fs.example/adfs", audiences: ["https://sync"]}}`}},
 	{name: "the home region among the satellites", kind: "Tenant", set: map[string]string{"spec.regions": "[{namespace: regions, name: paris}]"}, message: "regions lists the satellites only: leave homeRegion out of it"},
 	{name: "a tenant that changes its cloud", kind: "Tenant", update: true, set: map[string]string{"spec.cloud": "other"}, message: "cloud cannot change: mail does not cross clouds, create the tenant in the other cloud"},
+	{name: "smime without the feature", kind: "Tenant", set: map[string]string{"spec.smime": "{outgoing: {requireSigned: true}}"}, message: "smime counts only with features.smime"},
+	{name: "smime with the feature off", kind: "Tenant", set: map[string]string{"spec.smime": "{}", "spec.features": "{smime: false, sharedMailboxes: true}"}, message: "smime counts only with features.smime"},
+	{name: "smime with trust anchors", kind: "Tenant", set: map[string]string{"spec.features": "{smime: true}", "spec.smime": "{trustAnchors: {configMapRef: {name: roots, key: ca.crt}}, intermediates: {secretRef: {name: issuers, key: ca.crt}}, outgoing: {requireSigned: true, requireEncrypted: true}}"}},
+	{name: "inline trust anchors", kind: "Tenant", set: map[string]string{"spec.features": "{smime: true}", "spec.smime": `{trustAnchors: {pem: "-----BEGIN CERTIFICATE-----"}}`}},
+	{name: "trust anchors that are no certificates", kind: "Tenant", set: map[string]string{"spec.features": "{smime: true}", "spec.smime": "{trustAnchors: {pem: noise}}"}, message: "pem must hold PEM certificates"},
+	{name: "trust anchors of two sources", kind: "Tenant", set: map[string]string{"spec.features": "{smime: true}", "spec.smime": "{trustAnchors: {configMapRef: {name: roots, key: a}, secretRef: {name: roots, key: a}}}"}, message: "choose exactly one of pem, configMapRef and secretRef"},
+	{name: "trust anchors of no source", kind: "Tenant", set: map[string]string{"spec.features": "{smime: true}", "spec.smime": "{trustAnchors: {}}"}, message: "choose exactly one of pem, configMapRef and secretRef"},
 	{name: "a tenant that gains a domain", kind: "Tenant", update: true, set: map[string]string{"spec.domains": "[contoso.example, fabrikam.example]"}},
 
 	{name: "app protection for what is blocked", kind: "DevicePolicy", set: map[string]string{"spec.access": "Block"}, message: "appProtection and sync need access Allow"},

@@ -60,7 +60,8 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
-	if r.mail, err = mail.New(engine, mail.Options{}); err != nil {
+	trust := &smimeTrust{documents: r.documents, logger: logger}
+	if r.mail, err = mail.New(engine, mail.Options{Trust: trust.of, Colleague: trust.colleague}); err != nil {
 		return err
 	}
 	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
@@ -98,7 +99,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 	})
 	r.server, err = server.New(server.Options{
 		BaseURL:              r.flags.url,
-		Capabilities:         []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability()},
+		Capabilities:         append([]jmap.Capability{r.mail.Capability(), r.mail.BlobCapability()}, r.mail.SMIMECapabilities()...),
 		Gate:                 gate,
 		Blobs:                r.mail,
 		States:               r.mail,

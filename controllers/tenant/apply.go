@@ -50,7 +50,7 @@ func (c *Controller) tell(ctx context.Context, f *Facts, d Decision, out apply.O
 func again(f *Facts) time.Duration {
 	bundle := f.Tenant.Spec.Identity.CABundle
 	switch {
-	case f.BundleProblem != nil, f.Answer.Err != nil && bundle != nil && bundle.SecretRef != nil:
+	case f.BundleProblem != nil, f.SMIME.problem != nil, f.Answer.Err != nil && bundle != nil && bundle.SecretRef != nil:
 		return bundleRetry
 	case !f.CountsDue:
 		return countsEvery

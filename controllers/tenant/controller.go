@@ -58,6 +58,7 @@ type Controller struct {
 	prober   *issuers.Prober
 	now      func() time.Time
 	bundles  bundles
+	anchors  anchors
 	reports  reports
 	ledger   ledger
 	counts   pacer
@@ -103,6 +104,7 @@ func newController(mgr manager.Manager, o Options) *Controller {
 		prober:  issuers.New(o.Issuers),
 		now:     o.Now,
 		bundles: bundles{live: mgr.GetAPIReader()},
+		anchors: anchors{live: mgr.GetAPIReader()},
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -136,6 +138,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 func (c *Controller) forget(key client.ObjectKey) {
 	c.prober.Forget(key)
 	c.bundles.forget(key)
+	c.anchors.forget(key)
 	c.ledger.forget(key.String())
 }
 

@@ -29,6 +29,7 @@ func render(f *Facts, d *Decision, region *regionVerdict) *tenantdoc.Document {
 			SensitivityLabels: t.Spec.Features.SensitivityLabels,
 			SharedMailboxes:   t.Spec.Features.SharedMailboxes,
 		},
+		SMIME: renderSMIME(f, region.ref),
 	}
 	for i := range d.regions {
 		if v := &d.regions[i]; v.serves(f) {

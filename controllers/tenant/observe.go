@@ -45,6 +45,8 @@ type Facts struct {
 	BundleProblem *problem
 	// Answer is what the issuer said; nothing while BundleProblem is set.
 	Answer issuers.Answer
+	// SMIME is what the certificates of spec.smime came to.
+	SMIME smimeFacts
 	// Policies are the names of the policies that name the tenant, sorted.
 	Policies []string
 	// CountsDue tells that mailboxes and devices may be refreshed in status.
@@ -67,7 +69,7 @@ func (c *Controller) observe(ctx context.Context, key client.ObjectKey) (*Facts,
 	f := &Facts{Now: metav1.NewTime(c.now()), Tenant: tenant}
 	f.CountsDue = c.counts.due(tenant.UID, f.Now.Time)
 	for _, step := range []func(context.Context, *Facts) error{
-		c.observeDocuments, c.observeCloud, c.observeNamespace, c.observeRegions, c.observeDomains, c.observeIdentity, c.observePolicies,
+		c.observeDocuments, c.observeCloud, c.observeNamespace, c.observeRegions, c.observeDomains, c.observeIdentity, c.observeSMIME, c.observePolicies,
 	} {
 		if err := step(ctx, f); err != nil {
 			return nil, err

@@ -35,12 +35,12 @@ func report(f *Facts, d Decision, out apply.Outcome) v1alpha1.TenantStatus {
 		Previous:   f.Tenant.Status.Conditions,
 		Generation: f.Tenant.Generation,
 		Now:        f.Now,
-		Dependents: []conditions.Dependent{
+		Dependents: append([]conditions.Dependent{
 			d.domains.condition,
 			regionsReady(f, &d, out, status.Regions),
 			d.identity.condition,
 			policiesReady(f),
-		},
+		}, smimeReady(f)...),
 	})
 	status.ObservedGeneration = f.Tenant.Generation
 	status.LastHandledReconcileAt = f.Tenant.Annotations[v1alpha1.AnnotationRequestedAt]

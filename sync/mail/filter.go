@@ -37,6 +37,8 @@ func parseUTC(text string) (int64, error) {
 
 // emailCondition is a FilterCondition of Email/query (RFC 8621 section 4.4.1).
 type emailCondition struct {
+	smimeCondition
+
 	InMailbox               *string  `json:"inMailbox"`
 	InMailboxOtherThan      []string `json:"inMailboxOtherThan"`
 	Before                  *utcTime `json:"before"`
@@ -57,7 +59,6 @@ type emailCondition struct {
 	Subject                 *string  `json:"subject"`
 	Body                    *string  `json:"body"`
 	Header                  []string `json:"header"`
-	smimeCondition
 }
 
 // parseEmailFilter reads and checks a filter. Keywords in it are brought to lower case.

@@ -26,6 +26,7 @@ func (k keys) text(id string) store.Key { return store.NewKey(string(k)).String(
 func (k keys) references(id string) []byte {
 	return store.NewKey(string(k)).String("references").String(id)
 }
+
 func (k keys) signature(id string) []byte {
 	return store.NewKey(string(k)).String("signature").String(id)
 }

@@ -111,16 +111,15 @@ func (s *signerInfo) verifyBy(how scheme, digest crypto.Hash, key any, signed []
 	valid := false
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		switch how {
-		case schemePKCS1v15:
-			valid = rsa.VerifyPKCS1v15(k, digest, sum, s.value) == nil
-		case schemePSS:
+		if how == schemePSS {
 			salt, err := saltLength(s.algorithm.Parameters.FullBytes, digest)
 			if err != nil {
 				return err
 			}
 			valid = rsa.VerifyPSS(k, digest, sum, s.value, &rsa.PSSOptions{SaltLength: salt, Hash: digest}) == nil
+			break
 		}
+		valid = how == schemePKCS1v15 && rsa.VerifyPKCS1v15(k, digest, sum, s.value) == nil
 	case *ecdsa.PublicKey:
 		valid = how == schemeECDSA && ecdsa.VerifyASN1(k, sum, s.value)
 	case ed25519.PublicKey:
@@ -178,7 +177,6 @@ var oidMGF1 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
 // saltLength reads the parameters of RSASSA-PSS, which must use one hash function throughout.
 func saltLength(raw []byte, digest crypto.Hash) (int, error) {
 	var p pssParameters
-	var mgf pkix.AlgorithmIdentifier
 	if rest, err := asn1.Unmarshal(raw, &p); err != nil || len(rest) > 0 {
 		return 0, errors.New("the parameters of the RSASSA-PSS signature cannot be read")
 	}
@@ -189,10 +187,7 @@ func saltLength(raw []byte, digest crypto.Hash) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if rest, err := asn1.Unmarshal(p.MGF.Parameters.FullBytes, &mgf); err != nil || len(rest) > 0 || !p.MGF.Algorithm.Equal(oidMGF1) {
-		return 0, errors.New("the mask of the RSASSA-PSS signature cannot be read")
-	}
-	mask, err := digestOf(mgf)
+	mask, err := maskDigest(p.MGF)
 	if err != nil {
 		return 0, err
 	}
@@ -200,4 +195,12 @@ func saltLength(raw []byte, digest crypto.Hash) (int, error) {
 		return 0, errors.New("the RSASSA-PSS signature mixes hash functions, or has a salt or trailer that is not understood")
 	}
 	return p.Salt, nil
+}
+
+func maskDigest(mgf pkix.AlgorithmIdentifier) (crypto.Hash, error) {
+	var a pkix.AlgorithmIdentifier
+	if rest, err := asn1.Unmarshal(mgf.Parameters.FullBytes, &a); err != nil || len(rest) > 0 || !mgf.Algorithm.Equal(oidMGF1) {
+		return 0, errors.New("the mask of the RSASSA-PSS signature cannot be read")
+	}
+	return digestOf(a)
 }

@@ -81,20 +81,24 @@ func parseSignedData(e element) (*signedData, error) {
 		return nil, err
 	}
 	for _, field := range fields[3:] {
-		switch field.tag {
-		case tagContext0:
-			err = s.readCertificates(field)
-		case tagSet:
-			err = s.readSigners(field)
-		case tagContext1:
-		default:
-			err = fmt.Errorf("the signature holds a value of type 0x%02x", field.tag)
-		}
-		if err != nil {
+		if err := s.readField(field); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+func (s *signedData) readField(field element) error {
+	switch field.tag {
+	case tagContext0:
+		return s.readCertificates(field)
+	case tagSet:
+		return s.readSigners(field)
+	case tagContext1:
+		return nil
+	default:
+		return fmt.Errorf("the signature holds a value of type 0x%02x", field.tag)
+	}
 }
 
 func (s *signedData) readContent(e element) error {

@@ -56,10 +56,10 @@ type signer struct {
 // returns nil for a message without a signature. One that is encrypted shows none: that is within.
 func Open(data []byte, root *message.Part) *Signature {
 	shape := find(data, root)
-	switch shape {
-	case shapePlain:
+	if shape == shapePlain {
 		return nil
-	case shapeForeign:
+	}
+	if shape == shapeForeign {
 		return &Signature{unknown: true}
 	}
 	s := &Signature{}
@@ -148,7 +148,7 @@ func (s *Signature) openOpaque(cms []byte) (present bool, err error) {
 	switch {
 	case err != nil:
 		s.unknown = true
-		return true, nil
+		return true, nil //nolint:nilerr // what claims to be CMS and is not is unknown
 	case kind.Equal(oidEnvelopedData) || kind.Equal(oidAuthEnvelopedData):
 		return false, nil
 	case !kind.Equal(oidSignedData):

@@ -7,7 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1" // SHA-1 is what tests of its refusal sign with
+	_ "crypto/sha1" //nolint:gosec // tests of the refusal of SHA-1 sign with it
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -66,9 +66,9 @@ func TLV(tag byte, parts ...[]byte) []byte {
 	content := bytes.Join(parts, nil)
 	size := big.NewInt(int64(len(content))).Bytes()
 	if len(content) < 0x80 {
-		return slices.Concat([]byte{tag, byte(len(content))}, content)
+		return slices.Concat([]byte{tag}, append(make([]byte, 1-len(size)), size...), content)
 	}
-	return slices.Concat([]byte{tag, 0x80 | byte(len(size))}, size, content)
+	return slices.Concat([]byte{tag, [...]byte{0, 0x81, 0x82, 0x83, 0x84}[len(size)]}, size, content)
 }
 
 // Indefinite encodes a value of a type without its length.
