@@ -51,6 +51,11 @@ type Document struct {
 	Issuers []Issuer `json:"issuers"`
 	// Features are the optional functions that the tenant has turned on.
 	Features Features `json:"features"`
+	// SharedMailboxes are those that live in the region of the document, sorted by
+	// address.
+	SharedMailboxes []SharedMailbox `json:"sharedMailboxes,omitempty"`
+	// Labels are the sensitivity labels of the tenant, the lowest rank first.
+	Labels []Label `json:"labels,omitempty"`
 }
 
 // Region is one region in which a tenant has mailboxes.
@@ -145,7 +150,7 @@ func Encode(d *Document) ([]byte, error) {
 		return nil, fmt.Errorf("%w: encode: %w", ErrInvalid, err)
 	}
 	if len(raw) > MaxDocumentBytes {
-		return nil, fmt.Errorf("%w: document of tenant %q has %d bytes, more than %d: shorten the lists of the tenant", ErrInvalid, d.Tenant, len(raw), MaxDocumentBytes)
+		return nil, fmt.Errorf("%w: document of tenant %q has %d bytes, more than %d: shorten %s", ErrInvalid, d.Tenant, len(raw), MaxDocumentBytes, d.longest())
 	}
 	return raw, nil
 }
@@ -179,6 +184,8 @@ func (d *Document) Validate() error {
 		validateDomains(d.Domains),
 		d.validateRegions(),
 		validateIssuers(d.Issuers),
+		d.validateSharedMailboxes(),
+		validateLabels(d.Labels),
 	}
 	for _, err := range checks {
 		if err != nil {

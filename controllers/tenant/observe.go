@@ -47,6 +47,9 @@ type Facts struct {
 	Answer issuers.Answer
 	// Policies are the names of the policies that name the tenant, sorted.
 	Policies []string
+	// Mailboxes and Labels name the tenant.
+	Mailboxes []*v1alpha1.SharedMailbox
+	Labels    []*v1alpha1.SensitivityLabel
 	// CountsDue tells that mailboxes and devices may be refreshed in status.
 	CountsDue bool
 }
@@ -67,7 +70,7 @@ func (c *Controller) observe(ctx context.Context, key client.ObjectKey) (*Facts,
 	f := &Facts{Now: metav1.NewTime(c.now()), Tenant: tenant}
 	f.CountsDue = c.counts.due(tenant.UID, f.Now.Time)
 	for _, step := range []func(context.Context, *Facts) error{
-		c.observeDocuments, c.observeCloud, c.observeNamespace, c.observeRegions, c.observeDomains, c.observeIdentity, c.observePolicies,
+		c.observeDocuments, c.observeCloud, c.observeNamespace, c.observeRegions, c.observeDomains, c.observeIdentity, c.observePolicies, c.observeBelongings,
 	} {
 		if err := step(ctx, f); err != nil {
 			return nil, err
