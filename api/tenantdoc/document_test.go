@@ -30,10 +30,10 @@ func valid() *Document {
 		}},
 		Features: Features{SMIME: true, SensitivityLabels: true, SharedMailboxes: true},
 		SharedMailboxes: []SharedMailbox{
-			{Address: "help@agency.us", Name: "Help", Account: SharedAccountID("5f0e8f6e", "help@agency.us"), Members: []Member{
+			{Address: "help@agency.us", Name: "Help", Account: SharedAccountID("agency/agency", "help@agency.us"), Members: []Member{
 				{Address: "a@agency.us", FullAccess: true, SendAs: true}, {Address: "b@agency.us", SendOnBehalf: true},
 			}},
-			{Address: "info@mail.agency.us", Account: SharedAccountID("5f0e8f6e", "info@mail.agency.us")},
+			{Address: "info@mail.agency.us", Account: SharedAccountID("agency/agency", "info@mail.agency.us")},
 		},
 		Labels: []Label{
 			{ID: "8f4f2f0e-6f6b-4c53-9d5a-2f8f0c1f7a10", Name: "Public"},
@@ -205,11 +205,11 @@ func TestDocumentThatDoesNotFitIsRefusedWithTheRemedy(t *testing.T) {
 
 func TestAccountOfASharedMailboxDependsOnTenantAndAddressAlone(t *testing.T) {
 	t.Parallel()
-	first := SharedAccountID("uid-1", "help@agency.us")
-	if got := SharedAccountID("uid-1", "Help@Agency.us"); got != first {
+	first := SharedAccountID("a/a", "help@agency.us")
+	if got := SharedAccountID("a/a", "Help@Agency.us"); got != first {
 		t.Errorf("the case of the address changes the account from %q to %q", first, got)
 	}
-	for _, other := range []string{SharedAccountID("uid-2", "help@agency.us"), SharedAccountID("uid-1", "info@agency.us"), SharedAccountID("uid-1h", "elp@agency.us")} {
+	for _, other := range []string{SharedAccountID("a/b", "help@agency.us"), SharedAccountID("a/a", "info@agency.us"), SharedAccountID("a/ah", "elp@agency.us")} {
 		if other == first {
 			t.Errorf("two mailboxes share account %q", first)
 		}

@@ -46,15 +46,15 @@ const sharedBytes = 20
 
 var sharedEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// SharedAccountID is the account of a shared mailbox. It depends on the tenant (its
-// UID) and the address, and not on the SharedMailbox object: mail is kept when that is
-// deleted, and an object that is created again finds it. A tenant that is created anew
-// is another one and finds nothing of its predecessor, whoever that belonged to.
-func SharedAccountID(tenantUID, address string) string {
+// SharedAccountID is the account of a shared mailbox. It depends on the tenant
+// ("namespace/name") and the address alone, and on the UID of no object: what an object
+// is deleted and created again for (a region that is rebuilt, a cluster that is restored
+// from Git) must not lose mail, and the accounts of users outlive that too.
+func SharedAccountID(tenant, address string) string {
 	h := sha256.New()
 	// The length parts the two, so that no other pair gives the same bytes.
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(tenantUID))))
-	_, _ = h.Write([]byte(tenantUID))
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(tenant))))
+	_, _ = h.Write([]byte(tenant))
 	_, _ = h.Write([]byte(strings.ToLower(address)))
 	return sharedPrefix + sharedEncoding.EncodeToString(h.Sum(nil)[:sharedBytes])
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
+	"github.com/bailiwick-dev/bailiwick/sync/shared"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
@@ -103,6 +104,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 		Blobs:                r.mail,
 		States:               r.mail,
 		Accounts:             r.mail,
+		Watch:                r.documents.Watch,
 		AuthorizationServers: r.issuers,
 		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}},
 		Certificates:         r.certs,
@@ -173,6 +175,7 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.follow)
 	part(r.certs.Watch)
 	part(r.collect)
+	part(r.provisionShared)
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}
@@ -235,6 +238,12 @@ func (r *replica) collect(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// provisionShared makes the shared mailboxes of the region complete.
+func (r *replica) provisionShared(ctx context.Context) error {
+	shared.New(shared.Options{Set: r.documents, Accounts: r.mail, Log: r.logger}).Run(ctx)
+	return nil
 }
 
 // keysChanged has a changed state of issuers' keys reported.

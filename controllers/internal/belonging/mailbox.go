@@ -133,7 +133,7 @@ func mailboxEntry(t *Tenant, m *v1alpha1.SharedMailbox) tenantdoc.SharedMailbox 
 	entry := tenantdoc.SharedMailbox{
 		Address: address(m),
 		Name:    m.Spec.DisplayName,
-		Account: tenantdoc.SharedAccountID(string(t.Object.UID), address(m)),
+		Account: tenantdoc.SharedAccountID(t.Object.Namespace+"/"+t.Object.Name, address(m)),
 	}
 	rights := map[string]tenantdoc.Member{}
 	for _, member := range m.Spec.Members {
