@@ -113,7 +113,7 @@ func regionMessage(f *Facts, v *regionVerdict, e enforcement) string {
 	switch {
 	case v.problem != nil:
 		return v.problem.message
-	case e.refused != "" && e.generation != f.Tenant.Generation:
+	case e.refused != "":
 		return "the region refuses the newest document: " + e.refused
 	case e.keysError != "":
 		return "the region cannot fetch the issuer's keys: " + e.keysError
@@ -172,13 +172,11 @@ func enforced(f *Facts, d *Decision, regions []v1alpha1.TenantRegionStatus) cond
 	const kind = v1alpha1.ConditionRegionsReady
 	var behind, refusing []string
 	for i := range regions {
-		if regions[i].EnforcedGeneration == f.Tenant.Generation {
-			continue
-		}
 		ref := d.regions[i].ref
+		// A document changes with what belongs to the tenant too, within a generation.
 		if why := enforcementOf(f, ref).refused; why != "" {
 			refusing = append(refusing, fmt.Sprintf("region %q refuses the document: %s", ref, why))
-		} else {
+		} else if regions[i].EnforcedGeneration != f.Tenant.Generation {
 			behind = append(behind, fmt.Sprintf("%q", ref))
 		}
 	}
