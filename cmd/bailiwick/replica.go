@@ -19,6 +19,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/identity"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
 	"github.com/bailiwick-dev/bailiwick/sync/shared"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
@@ -61,7 +62,7 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
-	if r.mail, err = mail.New(engine, mail.Options{}); err != nil {
+	if r.mail, err = mail.New(engine, mail.Options{Labels: r.labels, Audit: label.LogAudit{Log: logger}}); err != nil {
 		return err
 	}
 	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
@@ -99,7 +100,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 	})
 	r.server, err = server.New(server.Options{
 		BaseURL:              r.flags.url,
-		Capabilities:         []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability()},
+		Capabilities:         []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability(), r.mail.LabelCapability()},
 		Gate:                 gate,
 		Blobs:                r.mail,
 		States:               r.mail,
@@ -238,6 +239,11 @@ func (r *replica) collect(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// labels are the sensitivity labels of a tenant.
+func (r *replica) labels(tenant string) *label.Set {
+	return label.Of(r.documents.ByTenant(tenant))
 }
 
 // provisionShared makes the shared mailboxes of the region complete.

@@ -21,6 +21,10 @@ type email struct {
 	Size       int64    `json:"z"`
 	Received   int64    `json:"r"` // milliseconds since 1970
 	Attachment bool     `json:"a,omitempty"`
+	// Carried are the sensitivity labels that the header carries, of whatever tenant. Label is the one that was set on
+	// the email since, which leaves its message as it is: nil when none was, empty when the label was taken off.
+	Carried []string `json:"l,omitempty"`
+	Label   *string  `json:"s,omitempty"`
 }
 
 func (m *email) has(keyword string) bool { return slices.Contains(m.Keywords, keyword) }
@@ -227,4 +231,6 @@ type rendered struct {
 	attachment bool
 	// received is the date of the topmost Received field in milliseconds, or zero.
 	received int64
+	// labels are the sensitivity labels that the header carries.
+	labels []string
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 )
 
@@ -25,7 +26,7 @@ var (
 
 // metaProperties are the properties that are not read from the message.
 var metaProperties = []string{
-	"id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "hasAttachment",
+	"id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "hasAttachment", label.Property,
 }
 
 // bodyProperties are the properties that need the MIME structure.
@@ -54,6 +55,8 @@ type selection struct {
 	partHeaders    map[string]message.HeaderProperty
 	// octets is how much of messages the answer holds so far, about.
 	octets int64
+	// labels are the sensitivity labels of the tenant.
+	labels *label.Set
 }
 
 // newSelection checks properties; nil means the defaults.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 )
 
@@ -58,6 +59,7 @@ func render(data []byte) (*rendered, error) {
 	out.text = chunks(foldText(message.Searchable(data, root, maxText)))
 	out.references = referencesOf(fields)
 	out.received = receivedOf(fields)
+	out.labels = label.Carried(fields.All(label.Header))
 	return out, nil
 }
 
