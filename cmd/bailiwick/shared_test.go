@@ -141,7 +141,7 @@ func TestStreamOfAMemberShowsTheSharedMailboxAndEndsWithTheMembership(t *testing
 		}
 	}
 	r.write(t, r.sharing(2))
-	for range lines { //nolint:revive // ends with the stream, or with the test's deadline
+	for range lines { // ends with the stream, or with the test's deadline
 	}
 }
 

@@ -94,7 +94,7 @@ func reportRegions(f *Facts, d *Decision) []v1alpha1.TenantRegionStatus {
 		if before := regionBefore(f, v.ref); before != nil && !f.CountsDue {
 			region.Mailboxes, region.Devices = before.Mailboxes, before.Devices
 		}
-		region.Message = shortened(regionMessage(f, v, e))
+		region.Message = shortened(regionMessage(v, e))
 		list = append(list, region)
 	}
 	return list
@@ -109,7 +109,7 @@ func regionBefore(f *Facts, ref v1alpha1.RegionReference) *v1alpha1.TenantRegion
 	return nil
 }
 
-func regionMessage(f *Facts, v *regionVerdict, e enforcement) string {
+func regionMessage(v *regionVerdict, e enforcement) string {
 	switch {
 	case v.problem != nil:
 		return v.problem.message

@@ -79,7 +79,7 @@ func (m *emailSetter) findLabel(labels *label.Set, raw json.RawMessage) (*tenant
 		return nil, jmap.InvalidProperties(label.Property+": neither the id of a label nor null", label.Property)
 	}
 	if id == nil {
-		return nil, nil //nolint:nilnil // no label is an answer
+		return nil, nil
 	}
 	found := labels.Find(*id)
 	if found == nil {

@@ -26,7 +26,7 @@ var (
 
 // metaProperties are the properties that are not read from the message.
 var metaProperties = []string{
-	"id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "hasAttachment", label.Property,
+	"id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "hasAttachment",
 }
 
 // bodyProperties are the properties that need the MIME structure.
@@ -103,7 +103,7 @@ func checkNames(argument string, names []string, known func(string) bool) ([]str
 }
 
 func emailProperty(name string) bool {
-	return name == "headers" || slices.Contains(metaProperties, name) || slices.Contains(rowProperties, name) ||
+	return name == "headers" || name == label.Property || slices.Contains(metaProperties, name) || slices.Contains(rowProperties, name) ||
 		slices.Contains(bodyProperties, name)
 }
 

@@ -27,8 +27,8 @@ const (
 	DemandEncryption Demand = "encryption"
 )
 
-// Violation is why a message may not be sent as it is.
-type Violation struct {
+// OutgoingError is why a message may not be sent as it is.
+type OutgoingError struct {
 	// Demand is what is not met.
 	Demand Demand
 	// Recipients are those that are refused, for DemandInside.
@@ -38,24 +38,24 @@ type Violation struct {
 }
 
 // Error returns the remedy.
-func (v *Violation) Error() string { return v.Remedy }
+func (e *OutgoingError) Error() string { return e.Remedy }
 
 // CheckOutgoing says why mail with a label may not be sent as it is, or returns nil when it may. The label is the
 // highest of the one that the Email has and those that its header carries, see Set.Highest; nil demands nothing.
-func CheckOutgoing(l *tenantdoc.Label, o Outgoing) *Violation {
+func CheckOutgoing(l *tenantdoc.Label, o Outgoing) *OutgoingError {
 	if l == nil {
 		return nil
 	}
 	if l.Protection.StayInside {
 		if outside := outsiders(o); len(outside) > 0 {
-			return &Violation{
+			return &OutgoingError{
 				Demand: DemandInside, Recipients: outside,
 				Remedy: fmt.Sprintf("mail with the label %q does not leave the organisation, and %d of its recipients are outside: remove them, or choose a lower label", l.Name, len(outside)),
 			}
 		}
 	}
 	if l.Protection.Encrypt && !o.Encrypted {
-		return &Violation{
+		return &OutgoingError{
 			Demand: DemandEncryption,
 			Remedy: fmt.Sprintf("mail with the label %q is sent encrypted only: encrypt it with S/MIME, or choose a lower label", l.Name),
 		}
