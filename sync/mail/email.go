@@ -24,7 +24,7 @@ type email struct {
 	// Carried are the sensitivity labels that the header carries, of whatever tenant. Label is the one that was set on
 	// the email since, which leaves its message as it is: nil when none was, empty when the label was taken off.
 	Carried []string `json:"l,omitempty"`
-	Label   *string  `json:"s,omitempty"`
+	Label   *string  `json:"o,omitempty"`
 }
 
 func (m *email) has(keyword string) bool { return slices.Contains(m.Keywords, keyword) }
