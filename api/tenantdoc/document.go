@@ -54,6 +54,11 @@ type Document struct {
 	// SMIME is whose signatures are believed and what mail must carry to leave; it
 	// counts when the feature is on.
 	SMIME *SMIME `json:"smime,omitempty"`
+	// SharedMailboxes are those that live in the region of the document, sorted by
+	// address.
+	SharedMailboxes []SharedMailbox `json:"sharedMailboxes,omitempty"`
+	// Labels are the sensitivity labels of the tenant, the lowest rank first.
+	Labels []Label `json:"labels,omitempty"`
 }
 
 // Region is one region in which a tenant has mailboxes.
@@ -148,7 +153,7 @@ func Encode(d *Document) ([]byte, error) {
 		return nil, fmt.Errorf("%w: encode: %w", ErrInvalid, err)
 	}
 	if len(raw) > MaxDocumentBytes {
-		return nil, fmt.Errorf("%w: document of tenant %q has %d bytes, more than %d: shorten the lists of the tenant", ErrInvalid, d.Tenant, len(raw), MaxDocumentBytes)
+		return nil, fmt.Errorf("%w: document of tenant %q has %d bytes, more than %d: shorten %s", ErrInvalid, d.Tenant, len(raw), MaxDocumentBytes, d.longest())
 	}
 	return raw, nil
 }
@@ -183,6 +188,8 @@ func (d *Document) Validate() error {
 		d.validateRegions(),
 		validateIssuers(d.Issuers),
 		d.SMIME.validate(),
+		d.validateSharedMailboxes(),
+		validateLabels(d.Labels),
 	}
 	for _, err := range checks {
 		if err != nil {

@@ -53,6 +53,13 @@ const (
 	// ConditionSMIMEReady tells whether the certificates of spec.smime can be used;
 	// it is there while features.smime is on.
 	ConditionSMIMEReady = "SMIMEReady"
+
+	// ConditionAccepted tells on a SharedMailbox or SensitivityLabel whether its tenant
+	// can have it.
+	ConditionAccepted = "Accepted"
+	// ConditionServed tells on a SharedMailbox or SensitivityLabel whether the regions
+	// that it concerns are given it as it is declared.
+	ConditionServed = "Served"
 )
 
 // Reasons. Each says in one word what is so; the message says where and what to do.
@@ -170,4 +177,30 @@ const (
 	ReasonTrustAnchorsRead = "TrustAnchorsRead"
 	// ReasonNoPolicies: no policy names the tenant; the default applies.
 	ReasonNoPolicies = "NoPolicies"
+
+	// ReasonAccepted: the tenant can have it.
+	ReasonAccepted = "Accepted"
+	// ReasonServed: the regions are given it as it is declared.
+	ReasonServed = "Served"
+	// ReasonNotServedYet: see the conditions of the Tenant if this lasts.
+	ReasonNotServedYet = "NotServedYet"
+	// ReasonTenantNotFound: create the Tenant that spec.tenant names.
+	ReasonTenantNotFound = "TenantNotFound"
+	// ReasonTenantNotReady: see the conditions of the Tenant.
+	ReasonTenantNotReady = "TenantNotReady"
+	// ReasonFeatureOff: turn the function on in spec.features of the Tenant.
+	ReasonFeatureOff = "FeatureOff"
+	// ReasonDomainNotOfTenant: choose an address in a domain of the tenant.
+	ReasonDomainNotOfTenant = "DomainNotOfTenant"
+	// ReasonGeographyNotOfTenant: choose a geography in which the tenant has a region.
+	ReasonGeographyNotOfTenant = "GeographyNotOfTenant"
+	// ReasonMailboxElsewhere: the mailbox has a region already, and its spec means
+	// another.
+	ReasonMailboxElsewhere = "MailboxElsewhere"
+	// ReasonAddressTaken: an older SharedMailbox of the tenant has the address.
+	ReasonAddressTaken = "AddressTaken"
+	// ReasonLabelIDTaken: an older SensitivityLabel of the tenant has the labelID.
+	ReasonLabelIDTaken = "LabelIDTaken"
+	// ReasonRankTaken: an older SensitivityLabel of the tenant has the rank.
+	ReasonRankTaken = "RankTaken"
 )

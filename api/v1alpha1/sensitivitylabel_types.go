@@ -35,7 +35,7 @@ type LabelProtection struct {
 
 // LabelMobile restricts labelled mail on devices.
 type LabelMobile struct {
-	// minimumProtection of the devices that may download labelled mail.
+	// minimumProtection of the devices that may show labelled mail. Clients are told.
 	// +optional
 	MinimumProtection ProtectionLevel `json:"minimumProtection,omitempty"`
 	// print of labelled mail.
@@ -44,6 +44,9 @@ type LabelMobile struct {
 	// copy out of labelled mail.
 	// +optional
 	Copy Permission `json:"copy,omitempty"`
+	// screenshots of labelled mail.
+	// +optional
+	Screenshots Permission `json:"screenshots,omitempty"`
 }
 
 // SensitivityLabelSpec is one label of a tenant.

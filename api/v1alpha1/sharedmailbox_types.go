@@ -41,7 +41,9 @@ type SharedMailboxSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="tenant cannot change: create the mailbox in the other tenant"
 	// +required
 	Tenant ObjectName `json:"tenant"`
-	// address of the mailbox, in one of the tenant's domains.
+	// address of the mailbox, in one of the tenant's domains. Its mail is kept under
+	// the address: an object that is deleted and created again finds it.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="address cannot change: the mail is kept under it, create another shared mailbox"
 	// +required
 	Address MailAddress `json:"address"`
 	// displayName for people.
@@ -49,10 +51,12 @@ type SharedMailboxSpec struct {
 	// +optional
 	DisplayName string `json:"displayName,omitempty"`
 	// geography in which the mailbox lives, one of the tenant's; that of the home
-	// region when absent.
+	// region when absent. A mailbox that has a region stays there: mail does not move
+	// because somebody edits a field.
 	// +optional
 	Geography GeographyCode `json:"geography,omitempty"`
-	// members and their rights.
+	// members and their rights. A member whose own mailbox is in another region than
+	// this one cannot use it: nobody's session reaches across regions.
 	// +listType=map
 	// +listMapKey=user
 	// +kubebuilder:validation:MaxItems=512

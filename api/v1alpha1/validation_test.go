@@ -131,6 +131,7 @@ var changes = []change{
 
 	{name: "both rights to send", kind: "SharedMailbox", set: map[string]string{"spec.members": "[{user: a@contoso.example, rights: [SendAs, SendOnBehalf]}]"}, message: "choose SendAs or SendOnBehalf"},
 	{name: "a shared mailbox that changes its tenant", kind: "SharedMailbox", update: true, set: map[string]string{"spec.tenant": "other"}, message: "tenant cannot change: create the mailbox in the other tenant"},
+	{name: "a shared mailbox that changes its address", kind: "SharedMailbox", update: true, set: map[string]string{"spec.address": "other@contoso.example"}, message: "address cannot change: the mail is kept under it, create another shared mailbox"},
 	{name: "a shared mailbox that gains a member", kind: "SharedMailbox", update: true, set: map[string]string{"spec.members": "[{user: a@contoso.example, rights: [SendAs]}, {user: b@contoso.example, rights: [SendOnBehalf]}]"}},
 
 	{name: "a label that changes its tenant", kind: "SensitivityLabel", update: true, set: map[string]string{"spec.tenant": "other"}, message: "tenant cannot change: create the label in the other tenant"},

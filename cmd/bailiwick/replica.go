@@ -19,7 +19,9 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/identity"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
+	"github.com/bailiwick-dev/bailiwick/sync/shared"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
@@ -61,7 +63,9 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
 	trust := &smimeTrust{documents: r.documents, logger: logger}
-	if r.mail, err = mail.New(engine, mail.Options{Trust: trust.of, Colleague: trust.colleague}); err != nil {
+	if r.mail, err = mail.New(engine, mail.Options{
+		Trust: trust.of, Colleague: trust.colleague, Labels: r.labels, Audit: label.LogAudit{Log: logger},
+	}); err != nil {
 		return err
 	}
 	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
@@ -99,11 +103,12 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 	})
 	r.server, err = server.New(server.Options{
 		BaseURL:              r.flags.url,
-		Capabilities:         append([]jmap.Capability{r.mail.Capability(), r.mail.BlobCapability()}, r.mail.SMIMECapabilities()...),
+		Capabilities:         r.capabilities(),
 		Gate:                 gate,
 		Blobs:                r.mail,
 		States:               r.mail,
 		Accounts:             r.mail,
+		Watch:                r.documents.Watch,
 		AuthorizationServers: r.issuers,
 		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}},
 		Certificates:         r.certs,
@@ -113,6 +118,12 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 		Metrics:              r.registry,
 	})
 	return err
+}
+
+// capabilities are what the replica offers beside JMAP Core.
+func (r *replica) capabilities() []jmap.Capability {
+	list := []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability(), r.mail.LabelCapability()}
+	return append(list, r.mail.SMIMECapabilities()...)
 }
 
 // findDocuments chooses where documents come from, and where reports go.
@@ -174,6 +185,7 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.follow)
 	part(r.certs.Watch)
 	part(r.collect)
+	part(r.provisionShared)
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}
@@ -236,6 +248,17 @@ func (r *replica) collect(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// labels are the sensitivity labels of a tenant.
+func (r *replica) labels(tenant string) *label.Set {
+	return label.Of(r.documents.ByTenant(tenant))
+}
+
+// provisionShared makes the shared mailboxes of the region complete.
+func (r *replica) provisionShared(ctx context.Context) error {
+	shared.New(shared.Options{Set: r.documents, Accounts: r.mail, Log: r.logger}).Run(ctx)
+	return nil
 }
 
 // keysChanged has a changed state of issuers' keys reported.

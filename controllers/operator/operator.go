@@ -32,6 +32,8 @@ import (
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
 	"github.com/bailiwick-dev/bailiwick/controllers/region"
+	"github.com/bailiwick-dev/bailiwick/controllers/sensitivitylabel"
+	"github.com/bailiwick-dev/bailiwick/controllers/sharedmailbox"
 	"github.com/bailiwick-dev/bailiwick/controllers/tenant"
 )
 
@@ -139,6 +141,8 @@ func addControllers(mgr manager.Manager, o Options) error {
 		cloud.Add(mgr, cloud.Options{Namespace: o.Namespace}),
 		region.Add(mgr, region.Options{Namespace: o.Namespace, Image: o.Image}),
 		tenant.Add(mgr, tenant.Options{DeniedRanges: deniedRanges(o)}),
+		sharedmailbox.Add(mgr, sharedmailbox.Options{}),
+		sensitivitylabel.Add(mgr, sensitivitylabel.Options{}),
 	)
 }
 
@@ -209,7 +213,8 @@ func addChecks(mgr manager.Manager) error {
 // addConditionMetric serves the conditions of every kind as a metric while the
 // manager runs.
 func addConditionMetric(mgr manager.Manager) error {
-	collector := conditions.NewCollector(mgr.GetCache(), cloud.Conditions(), region.Conditions(), tenant.Conditions())
+	collector := conditions.NewCollector(mgr.GetCache(), cloud.Conditions(), region.Conditions(), tenant.Conditions(),
+		sharedmailbox.Conditions(), sensitivitylabel.Conditions())
 	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		if err := metrics.Registry.Register(collector); err != nil {
 			return fmt.Errorf("register conditions metric: %w", err)

@@ -148,6 +148,28 @@ var elsewhere = []string{
 	"update mail.bailiwick.dev/tenants/finalizers",         // OwnerReferencesPermissionEnforcement
 }
 
+// belongings declares a shared mailbox and a label of a tenant and waits until both
+// are told of.
+func belongings(t *testing.T, tenant *v1alpha1.Tenant) {
+	t.Helper()
+	mailbox := &v1alpha1.SharedMailbox{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tenant.Namespace, Name: "help"},
+		Spec:       v1alpha1.SharedMailboxSpec{Tenant: v1alpha1.ObjectName(tenant.Name), Address: "help@example.org"},
+	}
+	label := &v1alpha1.SensitivityLabel{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tenant.Namespace, Name: "secret"},
+		Spec: v1alpha1.SensitivityLabelSpec{
+			Tenant: v1alpha1.ObjectName(tenant.Name), LabelID: "8f4f2f0e-6f6b-4c53-9d5a-2f8f0c1f7a10", DisplayName: "Secret",
+		},
+	}
+	create(t, mailbox)
+	create(t, label)
+	eventually(t, "shared mailbox and label have a status", func() bool {
+		return api.Get(t.Context(), client.ObjectKeyFromObject(mailbox), mailbox) == nil && mailbox.Status.ObservedGeneration == 1 &&
+			api.Get(t.Context(), client.ObjectKeyFromObject(label), label) == nil && label.Status.ObservedGeneration == 1
+	})
+}
+
 func TestTheGeneratedRolesAreEnoughAndNoMore(t *testing.T) {
 	o := options()
 	o.LeaderElection = true
@@ -168,6 +190,7 @@ func TestTheGeneratedRolesAreEnoughAndNoMore(t *testing.T) {
 		return api.Get(t.Context(), client.ObjectKeyFromObject(r), r) == nil && api.Get(t.Context(), client.ObjectKeyFromObject(tenant), tenant) == nil &&
 			meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionCertificateReady) && tenant.Status.ObservedGeneration == 1
 	})
+	belongings(t, tenant)
 	if err := api.Get(t.Context(), client.ObjectKey{Namespace: r.Namespace, Name: "paris-sync"}, &appsv1.StatefulSet{}); err != nil {
 		t.Error(err)
 	}

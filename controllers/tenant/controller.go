@@ -22,6 +22,7 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
+	"github.com/bailiwick-dev/bailiwick/controllers/internal/belonging"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/issuers"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/pace"
@@ -33,6 +34,8 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=devicepolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sensitivitylabels,verbs=list;watch
+// +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sharedmailboxes,verbs=list;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=sovereignclouds,verbs=list;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=tenants/finalizers,verbs=update
@@ -84,6 +87,8 @@ func (c *Controller) register(mgr manager.Manager) error {
 		Watches(&v1alpha1.SovereignCloud{}, handler.EnqueueRequestsFromMapFunc(c.tenantsOfCloud), builder.WithPredicates(cloudChanged)).
 		Watches(&v1alpha1.MailboxRegion{}, handler.EnqueueRequestsFromMapFunc(c.tenantsOfRegion), builder.WithPredicates(regionChanged)).
 		Watches(&v1alpha1.DevicePolicy{}, handler.EnqueueRequestsFromMapFunc(tenantOfPolicy), builder.WithPredicates(existenceChanged)).
+		Watches(&v1alpha1.SharedMailbox{}, handler.EnqueueRequestsFromMapFunc(tenantOfBelonging), builder.WithPredicates(belonging.Changed())).
+		Watches(&v1alpha1.SensitivityLabel{}, handler.EnqueueRequestsFromMapFunc(tenantOfBelonging), builder.WithPredicates(belonging.Changed())).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(tenantOfDocument), builder.WithPredicates(isDocument)).
 		Watches(&corev1.ConfigMap{}, c.reportHandler(), builder.WithPredicates(isReport)).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(c.tenantsOfNamespace), builder.WithPredicates(labelsChanged)).

@@ -29,6 +29,9 @@ type Decision struct {
 	identity identityVerdict
 	domains  domainsVerdict
 	regions  []regionVerdict
+	// mailboxes by the region that serves them, and labels, which every region has.
+	mailboxes map[v1alpha1.RegionReference][]tenantdoc.SharedMailbox
+	labels    []tenantdoc.Label
 	// rendered tells that the documents are of the newest generation; else those
 	// that were served before are kept.
 	rendered bool
@@ -64,6 +67,7 @@ func decide(f *Facts) Decision {
 	if d.Wait {
 		return d
 	}
+	d.judgeBelongings(f)
 	d.documents(f)
 	return d
 }
@@ -97,7 +101,8 @@ func (d *Decision) acceptable(f *Facts) bool {
 // documents plans what the regions serve. A tenant that passes is rendered anew. Of
 // one that does not, what is served stays as it is, within three limits: a region
 // that must not hold it loses it, a domain that is no longer held leaves it, and an
-// issuer that the cloud no longer allows ends it. A suspension always counts.
+// issuer that the cloud no longer allows ends it. A suspension always counts, and so
+// does what belongs to the tenant: a right that is taken away must go.
 func (d *Decision) documents(f *Facts) {
 	if d.identity.resolution != nil && d.acceptable(f) {
 		d.rendered = true
@@ -147,6 +152,7 @@ func (d *Decision) keep(f *Facts, served found) {
 	if len(document.Domains) == 0 || slices.ContainsFunc(document.Issuers, outside) {
 		return
 	}
+	d.furnish(f, document, served.region)
 	d.want(document, served.region)
 }
 

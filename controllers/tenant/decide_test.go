@@ -261,6 +261,13 @@ func badInputs() map[string]bad {
 			[]string{`region "regions-gcch/ohio" refuses the document: version`},
 			both, both,
 		},
+		"replica refuses what belongs to the tenant": {
+			func(f *Facts) {
+				f.Reports[ohio] = []tenantdoc.TenantReport{{UID: "uid-1", Generation: 2, Refused: "labels[0].rank: -1"}}
+			}, regions, v1alpha1.ReasonDocumentRefused,
+			[]string{`region "regions-gcch/ohio" refuses the document: labels[0].rank`},
+			both, both,
+		},
 		"replica behind": {
 			func(f *Facts) {
 				f.Reports[ohio] = append(f.Reports[ohio], tenantdoc.TenantReport{UID: "uid-1", Generation: 1})

@@ -24,13 +24,9 @@ func render(f *Facts, d *Decision, region *regionVerdict) *tenantdoc.Document {
 		Domains:    stringsOf(d.domains.held),
 		Region:     region.ref.String(),
 		Issuers:    []tenantdoc.Issuer{renderIssuer(d.identity.trust, d.identity.resolution)},
-		Features: tenantdoc.Features{
-			SMIME:             t.Spec.Features.SMIME,
-			SensitivityLabels: t.Spec.Features.SensitivityLabels,
-			SharedMailboxes:   t.Spec.Features.SharedMailboxes,
-		},
-		SMIME: renderSMIME(f, region.ref),
+		SMIME:      renderSMIME(f, region.ref),
 	}
+	d.furnish(f, document, region.ref)
 	for i := range d.regions {
 		if v := &d.regions[i]; v.serves(f) {
 			document.Regions = append(document.Regions, tenantdoc.Region{

@@ -49,6 +49,9 @@ type Facts struct {
 	SMIME smimeFacts
 	// Policies are the names of the policies that name the tenant, sorted.
 	Policies []string
+	// Mailboxes and Labels name the tenant.
+	Mailboxes []*v1alpha1.SharedMailbox
+	Labels    []*v1alpha1.SensitivityLabel
 	// CountsDue tells that mailboxes and devices may be refreshed in status.
 	CountsDue bool
 }
@@ -70,6 +73,7 @@ func (c *Controller) observe(ctx context.Context, key client.ObjectKey) (*Facts,
 	f.CountsDue = c.counts.due(tenant.UID, f.Now.Time)
 	for _, step := range []func(context.Context, *Facts) error{
 		c.observeDocuments, c.observeCloud, c.observeNamespace, c.observeRegions, c.observeDomains, c.observeIdentity, c.observeSMIME, c.observePolicies,
+		c.observeBelongings,
 	} {
 		if err := step(ctx, f); err != nil {
 			return nil, err

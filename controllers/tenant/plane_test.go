@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,6 +35,8 @@ import (
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/apply"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/issuers"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/issuers/issuertest"
+	"github.com/bailiwick-dev/bailiwick/controllers/sensitivitylabel"
+	"github.com/bailiwick-dev/bailiwick/controllers/sharedmailbox"
 	"github.com/bailiwick-dev/bailiwick/test/controlplane"
 )
 
@@ -115,6 +118,7 @@ type world struct {
 	controller *Controller
 	wire       *wire
 	passes     atomic.Int64
+	looks      atomic.Int64 // at shared mailboxes and labels
 	stop       func()
 }
 
@@ -195,6 +199,13 @@ func (w *world) start() {
 		},
 	})
 	if err := w.controller.register(mgr); err != nil {
+		w.t.Fatal(err)
+	}
+	look := func() time.Time {
+		w.looks.Add(1)
+		return time.Now()
+	}
+	if err := errors.Join(sharedmailbox.Add(mgr, sharedmailbox.Options{Now: look}), sensitivitylabel.Add(mgr, sensitivitylabel.Options{Now: look})); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

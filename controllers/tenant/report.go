@@ -94,7 +94,7 @@ func reportRegions(f *Facts, d *Decision) []v1alpha1.TenantRegionStatus {
 		if before := regionBefore(f, v.ref); before != nil && !f.CountsDue {
 			region.Mailboxes, region.Devices = before.Mailboxes, before.Devices
 		}
-		region.Message = shortened(regionMessage(f, v, e))
+		region.Message = shortened(regionMessage(v, e))
 		list = append(list, region)
 	}
 	return list
@@ -109,11 +109,11 @@ func regionBefore(f *Facts, ref v1alpha1.RegionReference) *v1alpha1.TenantRegion
 	return nil
 }
 
-func regionMessage(f *Facts, v *regionVerdict, e enforcement) string {
+func regionMessage(v *regionVerdict, e enforcement) string {
 	switch {
 	case v.problem != nil:
 		return v.problem.message
-	case e.refused != "" && e.generation != f.Tenant.Generation:
+	case e.refused != "":
 		return "the region refuses the newest document: " + e.refused
 	case e.keysError != "":
 		return "the region cannot fetch the issuer's keys: " + e.keysError
@@ -172,13 +172,11 @@ func enforced(f *Facts, d *Decision, regions []v1alpha1.TenantRegionStatus) cond
 	const kind = v1alpha1.ConditionRegionsReady
 	var behind, refusing []string
 	for i := range regions {
-		if regions[i].EnforcedGeneration == f.Tenant.Generation {
-			continue
-		}
 		ref := d.regions[i].ref
+		// A document changes with what belongs to the tenant too, within a generation.
 		if why := enforcementOf(f, ref).refused; why != "" {
 			refusing = append(refusing, fmt.Sprintf("region %q refuses the document: %s", ref, why))
-		} else {
+		} else if regions[i].EnforcedGeneration != f.Tenant.Generation {
 			behind = append(behind, fmt.Sprintf("%q", ref))
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	indexRegion   = "tenant:region"   // tenants by the regions that they name
 	indexDomain   = "tenant:domain"   // tenants by the domains that they claim or hold
 	indexPolicy   = "tenant:policy"   // policies by the tenant that they name
+	indexOwner    = "tenant:owner"    // shared mailboxes and labels by the tenant that they name
 	indexDocument = "tenant:document" // documents by their tenant
 	indexReport   = "tenant:report"   // reports by their region
 )
@@ -45,6 +46,8 @@ func addIndexes(indexer client.FieldIndexer) error {
 		{&v1alpha1.Tenant{}, indexRegion, regionNames},
 		{&v1alpha1.Tenant{}, indexDomain, domainKeys},
 		{&v1alpha1.DevicePolicy{}, indexPolicy, policyTenants},
+		{&v1alpha1.SharedMailbox{}, indexOwner, belongingTenants},
+		{&v1alpha1.SensitivityLabel{}, indexOwner, belongingTenants},
 		{&corev1.ConfigMap{}, indexDocument, documentTenants},
 		{&corev1.ConfigMap{}, indexReport, reportRegionNames},
 	} {

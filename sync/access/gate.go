@@ -104,7 +104,7 @@ func (g *Gate) admit(r *http.Request, visit *visit) (*jmap.Principal, *denial) {
 	if denial := locate(token.Claims, doc, candidate.Issuer); denial != nil {
 		return nil, denial
 	}
-	return &jmap.Principal{
+	p := &jmap.Principal{
 		Tenant:    doc.Tenant,
 		AccountID: visit.account,
 		Address:   address,
@@ -112,7 +112,9 @@ func (g *Gate) admit(r *http.Request, visit *visit) (*jmap.Principal, *denial) {
 		ClientID:  token.ClientID,
 		TokenID:   token.TokenID,
 		Expires:   token.Expires,
-	}, nil
+	}
+	share(p, candidate.Grants.Of(address))
+	return p, nil
 }
 
 // verify finds the tenant that a token is for and verifies it by the rules of that

@@ -46,8 +46,16 @@ type SharedAccount struct {
 	AccountID string
 	// Name is shown to the user.
 	Name string
+	// Address is the account's own, lower case; empty when it has none.
+	Address string
 	// ReadOnly is true when nothing in the account may be changed.
 	ReadOnly bool
+}
+
+// Owner is the principal of the account itself, for provisioning it: nobody acts as
+// that.
+func (a *SharedAccount) Owner(tenant string) *Principal {
+	return &Principal{Tenant: tenant, AccountID: a.AccountID, Address: a.Address, Name: a.Name}
 }
 
 // CanRead tells whether the principal may use an account.

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 )
 
@@ -25,6 +27,10 @@ type draft struct {
 	missing []string
 	// attached is how many octets come from blobs.
 	attached int64
+	// label is the sensitivity label of the message; nil when it has none.
+	label *tenantdoc.Label
+	// texts are the parts whose content is a value of bodyValues.
+	texts []*message.Entity
 }
 
 // bodyValue is an EmailBodyValue of a creation.
@@ -45,6 +51,7 @@ func (m *emailSetter) draft(e *edit, raw json.RawMessage) (*incoming, error) {
 		return nil, err
 	}
 	d.checkNames()
+	m.labelled(d)
 	fields := d.headerFields()
 	root, err := d.body(fields)
 	if err != nil {
@@ -53,6 +60,7 @@ func (m *emailSetter) draft(e *edit, raw json.RawMessage) (*incoming, error) {
 	if refused := d.refusal(); refused != nil {
 		return nil, refused
 	}
+	fields = d.mark(fields, root)
 	root.Fields = append(m.completed(fields), root.Fields...)
 	in.data = message.Compose(root)
 	return in, nil
@@ -141,7 +149,7 @@ func (d *draft) decode(property string, into any) bool {
 
 // checkNames refuses properties that do not exist, that the server sets, or that exclude each other.
 func (d *draft) checkNames() {
-	settable := []string{"mailboxIds", "keywords", "receivedAt", "bodyStructure", "bodyValues", "textBody", "htmlBody", "attachments"}
+	settable := []string{"mailboxIds", "keywords", "receivedAt", "bodyStructure", "bodyValues", "textBody", "htmlBody", "attachments", label.Property}
 	for name := range d.members {
 		_, header := message.Convenience(name)
 		switch {

@@ -249,6 +249,7 @@ func (d *draft) value(property string, p *draftPart, e *message.Entity) {
 	if strings.HasPrefix(e.Type, "text/") {
 		e.Params = append(e.Params, message.Parameter{Name: "charset", Value: "utf-8"})
 	}
+	d.texts = append(d.texts, e)
 }
 
 func (d *draft) blob(p *draftPart, e *message.Entity) error {

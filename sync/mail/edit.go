@@ -44,6 +44,8 @@ type setter struct {
 	account   string
 	kind      string
 	ifInState *string
+	// committed is called after each commit; may be nil.
+	committed func()
 	// oldState and newState are filled in by run. The old one is nil when somebody else made changes in between, of
 	// which a client that goes from the one to the other would never hear.
 	oldState *string
@@ -80,6 +82,9 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 			return unavailable(err)
 		}
 		w.newState = cmp.Or(commit.NewState(w.kind), w.newState)
+		if w.committed != nil {
+			w.committed()
+		}
 	}
 	return nil
 }

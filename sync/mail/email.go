@@ -24,6 +24,10 @@ type email struct {
 	Attachment bool     `json:"a,omitempty"`
 	// SMIME is empty without a signature, StatusSigned with one that can be verified, and else StatusUnknown.
 	SMIME smime.Status `json:"s,omitempty"`
+	// Carried are the sensitivity labels that the header carries, of whatever tenant. Label is the one that was set on
+	// the email since, which leaves its message as it is: nil when none was, empty when the label was taken off.
+	Carried []string `json:"l,omitempty"`
+	Label   *string  `json:"o,omitempty"`
 }
 
 func (m *email) has(keyword string) bool { return slices.Contains(m.Keywords, keyword) }
@@ -236,4 +240,6 @@ type rendered struct {
 	received int64
 	// signature is the S/MIME signature, or nil.
 	signature *smime.Signature
+	// labels are the sensitivity labels that the header carries.
+	labels []string
 }

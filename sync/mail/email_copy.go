@@ -124,7 +124,7 @@ func (c *emailCopier) incoming(e *edit, want *copied) (*incoming, error) {
 	if want.refused != nil {
 		return nil, want.refused
 	}
-	in := &incoming{received: want.original.Received, dated: true, keywords: want.original.Keywords}
+	in := &incoming{received: want.original.Received, dated: true, keywords: want.original.Keywords, label: want.original.Label}
 	var err error
 	if in.mailboxes, err = e.checkMailboxIDs(c.call, want.MailboxIDs); err != nil {
 		return nil, err

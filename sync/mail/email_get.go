@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -18,7 +19,7 @@ type emailGetArguments struct {
 // emailGet answers Email/get (RFC 8621 section 4.2).
 func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetArguments) (*jmap.GetResponse[map[string]any], error) {
 	properties, smimeNames := cutSMIME(call, args.Properties)
-	sel, err := newSelection(properties, defaultEmail, args.bodyArguments)
+	sel, err := s.selection(call, properties, defaultEmail, args.bodyArguments)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +119,8 @@ func (m *email) property(name string, src *source, sel *selection) (any, error) 
 		return utcDate(m.Received), nil
 	case "hasAttachment":
 		return m.Attachment, nil
+	case label.Property:
+		return label.ID(sel.labels.Effective(m.Carried, m.Label)), nil
 	}
 	if slices.Contains(rowProperties, name) {
 		return src.rowProperty(name)

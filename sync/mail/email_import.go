@@ -60,6 +60,8 @@ type incoming struct {
 	// to the clock.
 	received int64
 	dated    bool
+	// label is the sensitivity label that was set beside the message; nil when none was.
+	label *string
 }
 
 // emailImport answers Email/import (RFC 8621 section 4.8). A message may be imported more than once.
@@ -144,6 +146,7 @@ func (e *edit) addMessage(in *incoming) (*email, error) {
 	m := &email{
 		Blob: in.blob, Size: int64(len(in.data)), Attachment: content.attachment,
 		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received, SMIME: content.signature.Status(),
+		Carried: content.labels, Label: in.label,
 	}
 	if !in.dated {
 		m.Received = cmp.Or(content.received, e.service.opts.Now().UnixMilli())

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -38,8 +39,8 @@ type emailParseResponse struct {
 
 // emailParse answers Email/parse (RFC 8621 section 4.9). Any content is read as a message as far as it is one, but
 // for content of no octets, which is none.
-func (s *Service) emailParse(ctx context.Context, _ *jmap.Call, args *emailParseArguments) (*emailParseResponse, error) {
-	sel, err := newSelection(args.Properties, defaultParsed, args.bodyArguments)
+func (s *Service) emailParse(ctx context.Context, call *jmap.Call, args *emailParseArguments) (*emailParseResponse, error) {
+	sel, err := s.selection(call, args.Properties, defaultParsed, args.bodyArguments)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +93,9 @@ func (s *source) parsedProperty(name string, size int64, sel *selection) (any, e
 		return s.ref.String(), nil
 	case "size":
 		return size, nil
+	case label.Property:
+		fields, err := s.header()
+		return label.ID(sel.labels.Highest(label.Carried(fields.All(label.Header)))), err
 	}
 	if slices.Contains(rowProperties, name) {
 		return s.rowProperty(name)

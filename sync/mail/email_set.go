@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 )
 
 // emailSetter runs an Email/set call.
@@ -17,12 +18,14 @@ type emailSetter struct {
 	call    *jmap.Call
 	args    *jmap.SetArguments
 	out     *outcome
+	// downgrades are those of sensitivity labels since the last commit.
+	downgrades []label.Downgrade
 }
 
 // emailSet answers Email/set (RFC 8621 section 4.6).
 func (s *Service) emailSet(ctx context.Context, call *jmap.Call, args *jmap.SetArguments) (*jmap.SetResponse, error) {
 	m := &emailSetter{service: s, call: call, args: args, out: newOutcome(args.AccountID)}
-	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
+	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, committed: func() { m.audit(ctx) }}
 	var ops []func(*edit) error
 	for _, id := range slices.Sorted(maps.Keys(args.Create)) {
 		ops = append(ops, m.create(id))
@@ -72,9 +75,16 @@ func (m *emailSetter) update(reference string) func(*edit) error {
 		if slices.Contains(m.args.Destroy, reference) {
 			return m.out.notUpdated(reference, &jmap.SetError{Type: jmap.SetErrorWillDestroy})
 		}
-		mailboxes, keywords, err := m.patched(e, email, m.args.Update[reference])
+		patch, change, err := m.relabelling(e, email, m.args.Update[reference])
 		if err != nil {
 			return m.out.notUpdated(reference, err)
+		}
+		mailboxes, keywords, err := m.patched(e, email, patch)
+		if err != nil {
+			return m.out.notUpdated(reference, err)
+		}
+		if err := m.relabel(e, email, change); err != nil {
+			return err
 		}
 		if err := e.updateEmail(email, mailboxes, keywords); err != nil {
 			return err
@@ -91,7 +101,7 @@ func (m *emailSetter) patched(e *edit, email *email, patch jmap.PatchObject) (ma
 		return nil, nil, err
 	}
 	if len(wrong) > 0 {
-		return nil, nil, jmap.InvalidProperties("only mailboxIds and keywords can change", wrong...)
+		return nil, nil, jmap.InvalidProperties("only mailboxIds, keywords and "+label.Property+" can change", wrong...)
 	}
 	raw, err := json.Marshal(map[string]any{"mailboxIds": set(email.Mailboxes), "keywords": set(email.Keywords)})
 	if err != nil {

@@ -30,6 +30,8 @@ type desk struct {
 	created   map[string]string
 	limits    jmap.Limits
 	at        time.Time
+	// using are the capabilities that calls opt in to.
+	using map[string]bool
 }
 
 func newDesk(tb testing.TB) *desk {
@@ -63,7 +65,7 @@ func (d *desk) try(method string, args object) (object, error) {
 	if err != nil {
 		d.tb.Fatalf("encode arguments: %v", err)
 	}
-	call := &jmap.Call{Principal: d.principal, Name: method, Args: raw, CreatedIDs: d.created, Limits: &d.limits}
+	call := &jmap.Call{Principal: d.principal, Name: method, Args: raw, CreatedIDs: d.created, Limits: &d.limits, Using: d.using}
 	run := d.service.Capability().Methods[method]
 	if run == nil {
 		d.tb.Fatalf("there is no method %q", method)

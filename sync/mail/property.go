@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 )
 
@@ -56,6 +57,8 @@ type selection struct {
 	signatures *verifier
 	// octets is how much of messages the answer holds so far, about.
 	octets int64
+	// labels are the sensitivity labels of the tenant.
+	labels *label.Set
 }
 
 // newSelection checks properties; nil means the defaults.
@@ -102,7 +105,7 @@ func checkNames(argument string, names []string, known func(string) bool) ([]str
 }
 
 func emailProperty(name string) bool {
-	return name == "headers" || slices.Contains(metaProperties, name) || slices.Contains(rowProperties, name) ||
+	return name == "headers" || name == label.Property || slices.Contains(metaProperties, name) || slices.Contains(rowProperties, name) ||
 		slices.Contains(bodyProperties, name)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/smime"
 )
@@ -60,6 +61,7 @@ func render(data []byte) (*rendered, error) {
 	out.references = referencesOf(fields)
 	out.received = receivedOf(fields)
 	out.signature = smime.Open(data, root)
+	out.labels = label.Carried(fields.All(label.Header))
 	return out, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/smime"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
@@ -53,6 +54,10 @@ type Options struct {
 	// Colleague tells whether an address, with its domain in lower case, is in a domain of a tenant; nil when S/MIME
 	// is not used.
 	Colleague func(tenant, address string) bool
+	// Labels tells the sensitivity labels of a tenant; nil means that there are none.
+	Labels label.Source
+	// Audit takes what has to be accounted for; nil discards it.
+	Audit label.Audit
 }
 
 // Service answers the methods of JMAP Mail. It implements jmap.Blobs, jmap.States and jmap.Accounts. Its methods
@@ -83,6 +88,7 @@ func New(e store.Engine, o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	withLabels(&o)
 	j, err := store.NewJournal(e, store.Options{Owner: o.Owner, Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("mail: %w", err)

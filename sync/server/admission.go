@@ -19,7 +19,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*jmap.Principal,
 		s.refuse(w, r, refusal)
 		return nil, false
 	}
-	err := s.options.Accounts.Provision(r.Context(), p)
+	err := s.provision(r.Context(), p)
 	if errors.Is(err, jmap.ErrForeignAccount) {
 		s.logger.WarnContext(r.Context(), "request refused", slog.String("reason", "mailbox of another tenant"), slog.String("tenant", p.Tenant), slog.String("account", p.AccountID))
 		sendProblem(w, r, jmap.NewProblem(http.StatusForbidden, "the mailbox belongs to another tenant than the address: have the administrator move the mailbox, or restore the address"))

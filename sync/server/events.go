@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -117,6 +118,8 @@ func (st *stream) run(ctx context.Context, current accountStates) error {
 	defer recheck.Stop()
 	expired := time.NewTimer(time.Until(st.principal.Expires))
 	defer expired.Stop()
+	judged, cancel := st.server.options.Watch(st.principal.Tenant)
+	defer cancel()
 	done, err := st.begin(current)
 	for !done && err == nil {
 		select {
@@ -127,8 +130,9 @@ func (st *stream) run(ctx context.Context, current accountStates) error {
 		case <-expired.C:
 			done = true
 		case <-recheck.C:
-			_, refusal := st.server.options.Gate.Admit(st.request)
-			done = refusal != nil
+			done = st.changedHands()
+		case <-judged:
+			done = st.changedHands()
 		case <-st.ping.elapsed():
 			err = st.sendPing()
 		case <-st.changes:
@@ -136,6 +140,14 @@ func (st *stream) run(ctx context.Context, current accountStates) error {
 		}
 	}
 	return err
+}
+
+// changedHands asks the gate about the request again. The stream ends when it is
+// refused, and also when the principal has other accounts now: the client connects
+// again and learns there what has changed.
+func (st *stream) changedHands() bool {
+	p, refusal := st.server.options.Gate.Admit(st.request)
+	return refusal != nil || !reflect.DeepEqual(p, st.principal)
 }
 
 // begin sends the headers and what the client has missed since its Last-Event-ID.

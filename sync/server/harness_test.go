@@ -42,6 +42,8 @@ type gate struct {
 	mu       sync.Mutex
 	refusals map[string]*jmap.Refusal
 	expires  time.Time
+	// alone takes the shared account away.
+	alone bool
 }
 
 func (g *gate) Admit(r *http.Request) (*jmap.Principal, *jmap.Refusal) {
@@ -58,10 +60,18 @@ func (g *gate) Admit(r *http.Request) (*jmap.Principal, *jmap.Refusal) {
 	if refusal := g.refusals[account]; refusal != nil {
 		return nil, refusal
 	}
-	return &jmap.Principal{
-		Tenant: "agency/agency", AccountID: account, Address: account + "@agency.example", Expires: g.expires,
-		Shared: []jmap.SharedAccount{{AccountID: "shared", Name: "Team", ReadOnly: true}},
-	}, nil
+	p := &jmap.Principal{Tenant: "agency/agency", AccountID: account, Address: account + "@agency.example", Expires: g.expires}
+	if !g.alone {
+		p.Shared = []jmap.SharedAccount{{AccountID: "shared", Name: "Team", ReadOnly: true}}
+	}
+	return p, nil
+}
+
+// leave ends the membership of everybody in the shared account.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.alone = true
 }
 
 func (g *gate) refuse(account string, refusal *jmap.Refusal) {
@@ -77,11 +87,11 @@ type memory struct {
 	states    map[string]map[string]string
 	watchers  map[string][]chan struct{}
 	failure   error
-	provision int
+	provision map[string]int // by account
 }
 
 func newMemory() *memory {
-	return &memory{blobs: map[string][]byte{}, states: map[string]map[string]string{}, watchers: map[string][]chan struct{}{}}
+	return &memory{blobs: map[string][]byte{}, states: map[string]map[string]string{}, watchers: map[string][]chan struct{}{}, provision: map[string]int{}}
 }
 
 func (m *memory) fail(err error) {
@@ -133,10 +143,10 @@ func (m *memory) Copy(context.Context, string, string, string) (string, error) {
 	return "", jmap.ErrBlobNotFound
 }
 
-func (m *memory) Provision(context.Context, *jmap.Principal) error {
+func (m *memory) Provision(_ context.Context, p *jmap.Principal) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.provision++
+	m.provision[p.AccountID]++
 	return m.failure
 }
 

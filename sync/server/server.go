@@ -54,6 +54,10 @@ type Options struct {
 	States jmap.States
 	// Accounts provisions mailboxes before the first answer.
 	Accounts jmap.Accounts
+	// Watch tells when what the gate judges a tenant's users by may have changed, and
+	// tells once at the beginning: open streams and WebSockets are then judged again at
+	// once. Nil leaves them to be judged now and then. Cancel releases it.
+	Watch func(tenant string) (changes <-chan struct{}, cancel func())
 	// AuthorizationServers lists the issuers whose tokens are accepted, for the
 	// protected-resource metadata; nil leaves them out.
 	AuthorizationServers func() []string
@@ -145,6 +149,9 @@ func withDefaults(o Options) Options {
 	o.Push.KeepAlive = cmp.Or(o.Push.KeepAlive, DefaultPushLimits().KeepAlive)
 	o.Progress = cmp.Or(o.Progress, 60*time.Second)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 20*time.Second)
+	if o.Watch == nil {
+		o.Watch = func(string) (<-chan struct{}, func()) { return nil, func() {} }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

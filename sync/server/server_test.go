@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,8 +46,8 @@ func TestSessionIsServedAtBothItsAddresses(t *testing.T) {
 	}
 	r.memory.mu.Lock()
 	defer r.memory.mu.Unlock()
-	if r.memory.provision != 2 {
-		t.Errorf("the mailbox was made complete %d times, want once a request", r.memory.provision)
+	if want := map[string]int{"ada": 2, "shared": 2}; !maps.Equal(r.memory.provision, want) {
+		t.Errorf("mailboxes were made complete %v times, want once a request", r.memory.provision)
 	}
 }
 

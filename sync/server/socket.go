@@ -98,6 +98,8 @@ func (c *socket) watch(ctx context.Context) error {
 	defer recheck.Stop()
 	expired := time.NewTimer(time.Until(c.principal.Expires))
 	defer expired.Stop()
+	judged, cancel := c.server.options.Watch(c.principal.Tenant)
+	defer cancel()
 	for {
 		select {
 		case <-ctx.Done():
@@ -109,6 +111,10 @@ func (c *socket) watch(ctx context.Context) error {
 		case <-expired.C:
 			return &closure{websocket.StatusPolicyViolation, "the access token has expired: connect with a new one"}
 		case <-recheck.C:
+			if closed := c.recheck(); closed != nil {
+				return closed
+			}
+		case <-judged:
 			if closed := c.recheck(); closed != nil {
 				return closed
 			}

@@ -48,7 +48,7 @@ func (x *index) settle(tenant string, entries map[string]*entry) {
 	}
 	if before.Document != after.Document {
 		x.unlink(before.Document)
-		x.link(after.Document)
+		x.link(after.Document, after.grants)
 	}
 }
 
@@ -61,19 +61,19 @@ func judge(sources []string, entries map[string]*entry) (status Status, known bo
 			status.Refused = source + ": a second document of the same tenant: remove one of them"
 			return status, true
 		}
-		status = Status{Document: e.doc, Refused: e.refused}
+		status = Status{Document: e.doc, Refused: e.refused, grants: e.grants}
 	}
 	return status, len(sources) > 0
 }
 
-func (x *index) link(doc *tenantdoc.Document) {
+func (x *index) link(doc *tenantdoc.Document, grants *Grants) {
 	if doc == nil {
 		return
 	}
 	for i := range doc.Issuers {
 		issuer := &doc.Issuers[i]
 		for _, name := range spellings(issuer) {
-			candidates := append(slices.Clone(x.issuers[name]), Candidate{Document: doc, Issuer: issuer})
+			candidates := append(slices.Clone(x.issuers[name]), Candidate{Document: doc, Issuer: issuer, Grants: grants})
 			slices.SortStableFunc(candidates, func(a, b Candidate) int { return strings.Compare(a.Document.Tenant, b.Document.Tenant) })
 			x.issuers[name] = candidates
 		}

@@ -27,6 +27,8 @@ type Scope struct {
 type Candidate struct {
 	Document *tenantdoc.Document
 	Issuer   *tenantdoc.Issuer
+	// Grants are those of the document over shared mailboxes; nil when there are none.
+	Grants *Grants
 }
 
 // Status is what the set makes of the documents of one tenant.
@@ -35,6 +37,8 @@ type Status struct {
 	Document *tenantdoc.Document
 	// Refused says why a newer document is not enforced; empty when the newest is.
 	Refused string
+
+	grants *Grants
 }
 
 // Input is a document as it was found.
@@ -65,12 +69,14 @@ type Set struct {
 	index       index
 	nextID      int
 	subscribers map[int]chan struct{}
+	watchers    watchers
 }
 
 // entry is what one source holds. It never changes.
 type entry struct {
 	tenant  string
 	doc     *tenantdoc.Document // the last good one
+	grants  *Grants             // of doc
 	refused string
 	sum     [sha256.Size]byte
 }
@@ -196,7 +202,7 @@ func (s *Set) put(in Input) (changed bool) {
 	if err != nil {
 		return s.refuse(e, in, err)
 	}
-	s.set(in.Source, &entry{tenant: doc.Tenant, doc: doc, sum: sum})
+	s.set(in.Source, &entry{tenant: doc.Tenant, doc: doc, grants: newGrants(doc), sum: sum})
 	s.log.Info("tenant document enforced", "tenant", doc.Tenant, "generation", doc.Generation, "source", in.Source)
 	return true
 }
@@ -205,7 +211,7 @@ func (s *Set) put(in Input) (changed bool) {
 func (s *Set) refuse(last *entry, in Input, cause error) (changed bool) {
 	e := &entry{refused: cause.Error()}
 	if last != nil {
-		e.tenant, e.doc, e.sum = last.tenant, last.doc, last.sum
+		e.tenant, e.doc, e.grants, e.sum = last.tenant, last.doc, last.grants, last.sum
 	}
 	if e.doc == nil {
 		e.tenant = claimedTenant(in)
@@ -235,10 +241,12 @@ func (s *Set) set(source string, e *entry) {
 	if last, known := s.entries[source]; known {
 		delete(s.entries, source)
 		s.index.leave(last.tenant, source, s.entries)
+		s.watchers.tell(last.tenant)
 	}
 	if e != nil {
 		s.entries[source] = e
 		s.index.join(e.tenant, source, s.entries)
+		s.watchers.tell(e.tenant)
 	}
 }
 

@@ -44,6 +44,24 @@ var (
 	Acme    = Object{"acme", "acme"}
 )
 
+// SharedMailbox is a mailbox of config/samples that residents share.
+type SharedMailbox struct {
+	Object
+
+	// Name is shown to its members.
+	Name    string
+	Members []string
+	Region  Object
+}
+
+// SharedMailboxes lists the shared mailboxes.
+func SharedMailboxes() []SharedMailbox {
+	return []SharedMailbox{
+		{Object: Object{"contoso", "helpdesk"}, Name: "Help desk", Members: []string{"ada@contoso.example", "chloe@contoso.example"}, Region: Paris},
+		{Object: Object{"agency", "watch"}, Name: "Watch floor", Members: []string{"grace@agency.example", "henry@agency.example"}, Region: Virginia},
+	}
+}
+
 // Regions lists the regions.
 func Regions() []Object { return []Object{Paris, Chicago, Virginia} }
 

@@ -112,3 +112,21 @@ func TestResidentsBelongToTheirTenants(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestSharedMailboxesAreThoseOfTheSamples(t *testing.T) {
+	t.Parallel()
+	mailboxes := samples[v1alpha1.SharedMailbox](t, "SharedMailbox")
+	if len(mailboxes) != len(cast.SharedMailboxes()) {
+		t.Errorf("%d shared mailboxes, the samples have %d", len(cast.SharedMailboxes()), len(mailboxes))
+	}
+	for _, m := range cast.SharedMailboxes() {
+		sample := mailboxes[m.Object]
+		var members []string
+		for _, member := range sample.Spec.Members {
+			members = append(members, string(member.User))
+		}
+		if sample.Spec.DisplayName != m.Name || !slices.Equal(members, m.Members) {
+			t.Errorf("%s: sample %+v", m.Object, sample.Spec)
+		}
+	}
+}

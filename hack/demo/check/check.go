@@ -29,6 +29,7 @@ func Run(ctx context.Context, w *world.World, counts map[string]int) error {
 		{"tenants", c.tenants},
 		{"refused tenant", c.refusedTenant},
 		{"mailboxes", c.mailboxes},
+		{"shared mailboxes", c.sharedMailboxes},
 		{"command line", c.commandLine},
 		{"wrong region", c.wrongRegion},
 		{"bad tokens", c.badTokens},

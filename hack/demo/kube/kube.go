@@ -26,12 +26,13 @@ import (
 
 // The resources that the demonstration reads.
 var (
-	Tenants    = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "tenants"}
-	Regions    = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "mailboxregions"}
-	Services   = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	ConfigMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	Secrets    = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	Pods       = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	Tenants         = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "tenants"}
+	Regions         = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "mailboxregions"}
+	Services        = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	ConfigMaps      = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	Secrets         = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	Pods            = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	SharedMailboxes = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "sharedmailboxes"}
 )
 
 // Cluster is an API server with the administrator's rights.

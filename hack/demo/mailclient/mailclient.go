@@ -97,6 +97,25 @@ func (a *Account) APIURL() string { return a.client.Session.APIURL }
 // ID returns the account identifier.
 func (a *Account) ID() string { return string(a.id) }
 
+// Shared returns the accounts of the session that are shared with the user: their
+// identifiers by name.
+func (a *Account) Shared() map[string]string {
+	shared := map[string]string{}
+	for id, account := range a.client.Session.Accounts {
+		if !account.IsPersonal {
+			shared[account.Name] = string(id)
+		}
+	}
+	return shared
+}
+
+// Use returns the session with another of its accounts in place of the user's own.
+func (a *Account) Use(id string) *Account {
+	other := *a
+	other.id = jmap.ID(id)
+	return &other
+}
+
 // Close drops the connections of the account's HTTP client.
 func (a *Account) Close() { a.plain.CloseIdleConnections() }
 
