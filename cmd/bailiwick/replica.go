@@ -65,6 +65,7 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	trust := &smimeTrust{documents: r.documents, logger: logger}
 	if r.mail, err = mail.New(engine, mail.Options{
 		Trust: trust.of, Colleague: trust.colleague, Labels: r.labels, Audit: label.LogAudit{Log: logger},
+		Homes: homes{r.documents}, Hostname: f.hostname(), Logger: logger,
 	}); err != nil {
 		return err
 	}
@@ -122,7 +123,9 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 
 // capabilities are what the replica offers beside JMAP Core.
 func (r *replica) capabilities() []jmap.Capability {
-	list := []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability(), r.mail.LabelCapability()}
+	list := []jmap.Capability{
+		r.mail.Capability(), r.mail.BlobCapability(), r.mail.SubmissionCapability(), r.mail.VacationCapability(), r.mail.LabelCapability(),
+	}
 	return append(list, r.mail.SMIMECapabilities()...)
 }
 
@@ -186,6 +189,7 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.certs.Watch)
 	part(r.collect)
 	part(r.provisionShared)
+	part(r.send)
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}
@@ -259,6 +263,16 @@ func (r *replica) labels(tenant string) *label.Set {
 func (r *replica) provisionShared(ctx context.Context) error {
 	shared.New(shared.Options{Set: r.documents, Accounts: r.mail, Log: r.logger}).Run(ctx)
 	return nil
+}
+
+// send sends what is in the outbox, from when it is known which domains are homed here.
+func (r *replica) send(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-r.documents.Listed():
+		return r.mail.RunOutbox(ctx)
+	}
 }
 
 // keysChanged has a changed state of issuers' keys reported.

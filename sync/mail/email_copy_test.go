@@ -34,7 +34,9 @@ func (d *desk) requests(using []string, calls ...[]any) [][2]any {
 	d.tb.Helper()
 	service, err := jmap.NewService(jmap.Options{
 		BaseURL: "https://mail.agency.us", Limits: d.limits, Blobs: d.service,
-		Capabilities: []jmap.Capability{d.service.Capability(), d.service.BlobCapability()},
+		Capabilities: []jmap.Capability{
+			d.service.Capability(), d.service.BlobCapability(), d.service.SubmissionCapability(), d.service.VacationCapability(),
+		},
 	})
 	if err != nil {
 		d.tb.Fatal(err)

@@ -46,6 +46,24 @@ func (k keys) reference(hash string) store.Key {
 	return store.NewKey(string(k)).String("reference").String(hash)
 }
 
+func (k keys) identities() store.Key  { return store.NewKey(string(k)).String("identity") }
+func (k keys) submissions() store.Key { return store.NewKey(string(k)).String("submission") }
+func (k keys) outgoing(id string) store.Key {
+	return store.NewKey(string(k)).String("outgoing").String(id)
+}
+func (k keys) vacation() []byte { return store.NewKey(string(k)).String("vacation") }
+func (k keys) replied(key string) []byte {
+	return store.NewKey(string(k)).String("replied").String(key)
+}
+func (k keys) repliedAt() store.Key { return store.NewKey(string(k)).String("repliedAt") }
+func (k keys) envelopeID(id string) []byte {
+	return store.NewKey(string(k)).String("envelopeId").String(id)
+}
+
+func (k keys) sentMessage(hash string) []byte {
+	return store.NewKey(string(k)).String("sentMessage").String(hash)
+}
+
 // idDigits is the number of digits of an id.
 const idDigits = 8
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func (d *desk) try(method string, args object) (object, error) {
 		d.tb.Fatalf("encode arguments: %v", err)
 	}
 	call := &jmap.Call{Principal: d.principal, Name: method, Args: raw, CreatedIDs: d.created, Limits: &d.limits, Using: d.using}
-	run := d.service.Capability().Methods[method]
+	run := methods(d.service)[method]
 	if run == nil {
 		d.tb.Fatalf("there is no method %q", method)
 	}
@@ -83,6 +84,15 @@ func (d *desk) try(method string, args object) (object, error) {
 		d.tb.Fatalf("decode result: %v", err)
 	}
 	return out, nil
+}
+
+// methods are the methods of all capabilities.
+func methods(s *Service) map[string]jmap.Method {
+	out := map[string]jmap.Method{}
+	for _, c := range []jmap.Capability{s.Capability(), s.BlobCapability(), s.SubmissionCapability(), s.VacationCapability()} {
+		maps.Copy(out, c.Methods)
+	}
+	return out
 }
 
 func (d *desk) call(method string, args object) object {

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -12,6 +13,10 @@ import (
 type accountMeta struct {
 	// Tenant is the scope of the account's blobs.
 	Tenant string `json:"tenant"`
+	// Address is the key of the address whose mail the account takes; empty while it takes none.
+	Address string `json:"address,omitempty"`
+	// Identity is the id of the default identity.
+	Identity string `json:"identity,omitempty"`
 }
 
 // standard are the mailboxes that a new account has.
@@ -27,7 +32,11 @@ var standard = []struct {
 	{"Trash", "trash", 60},
 }
 
-// Provision makes the principal's account with its standard mailboxes in one commit, unless it exists.
+// provisionAttempts bounds how often an account is provisioned again when others write at the same time.
+const provisionAttempts = 4
+
+// Provision makes the principal's account with its standard mailboxes and its identity in one commit, unless it
+// exists, and has it take the mail for the principal's address.
 func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
 	if !jmap.ValidID(p.AccountID) || p.Tenant == "" {
 		return fmt.Errorf("provision account %q of tenant %q: %w", p.AccountID, p.Tenant, store.ErrInvalid)
@@ -37,29 +46,75 @@ func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
 		return err
 	}
 	if exists {
-		return sameTenant(have, p)
+		if err := sameTenant(have, p); err != nil {
+			return err
+		}
+		settled, err := s.settled(ctx, s.engine, p, &have)
+		if err != nil || settled {
+			return err
+		}
 	}
+	for range provisionAttempts {
+		err = s.provision(ctx, p)
+		if !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	if exists && contended(err) {
+		// The account can be used as it is, and a later request brings it up to date.
+		return nil
+	}
+	return err
+}
+
+func (s *Service) provision(ctx context.Context, p *jmap.Principal) error {
 	return s.journal.Update(ctx, p.AccountID, func(tx *store.Tx) error {
-		have, exists, err := readMeta(ctx, tx, p.AccountID)
+		meta, exists, err := readMeta(ctx, tx, p.AccountID)
 		if err != nil {
 			return err
 		}
-		if exists {
-			return sameTenant(have, p)
-		}
 		e := newEdit(ctx, s, tx, p.AccountID, p.Tenant)
-		if err := e.setJSON(e.keys.meta(), accountMeta{Tenant: p.Tenant}); err != nil {
-			return err
-		}
-		tx.Add(census().String(p.Tenant), 1)
-		for _, m := range standard {
-			box := &mailbox{Name: m.name, Role: &m.role, SortOrder: m.sortOrder, IsSubscribed: true}
-			if err := e.createMailbox(box); err != nil {
+		if !exists {
+			meta.Tenant = p.Tenant
+			tx.Add(census().String(p.Tenant), 1)
+			if err := e.createStandard(); err != nil {
 				return err
 			}
 		}
+		if err := sameTenant(meta, p); err != nil {
+			return err
+		}
+		if p.Address != "" {
+			if err := e.settle(p, &meta); err != nil {
+				return err
+			}
+		}
+		if err := e.setJSON(e.keys.meta(), meta); err != nil {
+			return err
+		}
 		return e.flush()
 	})
+}
+
+// settle gives an account the address and the default identity of its principal.
+func (e *edit) settle(p *jmap.Principal, meta *accountMeta) error {
+	before := meta.Address
+	claimed, err := e.claimAddress(p, meta)
+	if err != nil || (meta.Identity != "" && (!claimed || before == meta.Address)) {
+		return err
+	}
+	return e.setDefaultIdentity(p, meta)
+}
+
+// createStandard makes the mailboxes that a new account has.
+func (e *edit) createStandard() error {
+	for _, m := range standard {
+		box := &mailbox{Name: m.name, Role: &m.role, SortOrder: m.sortOrder, IsSubscribed: true}
+		if err := e.createMailbox(box); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sameTenant(have accountMeta, p *jmap.Principal) error {

@@ -3,12 +3,15 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/bailiwick-dev/bailiwick/sync/delivery"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/smime"
@@ -34,6 +37,10 @@ const (
 	typeMailbox  = "Mailbox"
 	typeThread   = "Thread"
 	typeDelivery = "EmailDelivery"
+
+	typeIdentity   = "Identity"
+	typeSubmission = "EmailSubmission"
+	typeVacation   = "VacationResponse"
 )
 
 // deliveryID stands for all deliveries of an account in its change log: only their state is told (RFC 8621 section
@@ -58,6 +65,16 @@ type Options struct {
 	Labels label.Source
 	// Audit takes what has to be accounted for; nil discards it.
 	Audit label.Audit
+	// Homes tells which domains are homed in the region; nil means that none is.
+	Homes Homes
+	// Transport carries mail out of the region; nil means that mail to other domains fails.
+	Transport delivery.Transport
+	// Hostname names the host in what it writes of itself into mail; empty means "localhost".
+	Hostname string
+	// MaxSizeSend is the most octets of a message that may be sent; 0 means as many as an email may have.
+	MaxSizeSend int64
+	// Logger takes what goes wrong in the outbox, without content and addresses; nil discards it.
+	Logger *slog.Logger
 }
 
 // Service answers the methods of JMAP Mail. It implements jmap.Blobs, jmap.States and jmap.Accounts. Its methods
@@ -89,6 +106,11 @@ func New(e store.Engine, o Options) (*Service, error) {
 		o.Now = time.Now
 	}
 	withLabels(&o)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Hostname = cmp.Or(o.Hostname, "localhost")
+	o.MaxSizeSend = cmp.Or(o.MaxSizeSend, maxSizeMessage)
 	j, err := store.NewJournal(e, store.Options{Owner: o.Owner, Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
@@ -134,7 +156,7 @@ func (s *Service) Capability() jmap.Capability {
 func (s *Service) States(ctx context.Context, account string) (map[string]string, error) {
 	states := map[string]string{}
 	err := s.view(ctx, account, func(r store.Reader) error {
-		for _, kind := range []string{typeEmail, typeMailbox, typeThread, typeDelivery} {
+		for _, kind := range []string{typeEmail, typeMailbox, typeThread, typeDelivery, typeIdentity, typeSubmission, typeVacation} {
 			state, err := store.State(ctx, r, account, kind)
 			if err != nil {
 				return err

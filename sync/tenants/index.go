@@ -13,10 +13,14 @@ type index struct {
 	sources map[string][]string // by tenant, sorted
 	tenants map[string]Status   // by tenant
 	issuers map[string][]Candidate
+	domains map[string][]*tenantdoc.Document // sorted by tenant
 }
 
 func newIndex() index {
-	return index{sources: map[string][]string{}, tenants: map[string]Status{}, issuers: map[string][]Candidate{}}
+	return index{
+		sources: map[string][]string{}, tenants: map[string]Status{}, issuers: map[string][]Candidate{},
+		domains: map[string][]*tenantdoc.Document{},
+	}
 }
 
 // join says that a source is about a tenant.
@@ -70,6 +74,11 @@ func (x *index) link(doc *tenantdoc.Document, grants *Grants) {
 	if doc == nil {
 		return
 	}
+	for _, domain := range doc.Domains {
+		documents := append(slices.Clone(x.domains[domain]), doc)
+		slices.SortStableFunc(documents, func(a, b *tenantdoc.Document) int { return strings.Compare(a.Tenant, b.Tenant) })
+		x.domains[domain] = documents
+	}
 	for i := range doc.Issuers {
 		issuer := &doc.Issuers[i]
 		for _, name := range spellings(issuer) {
@@ -83,6 +92,13 @@ func (x *index) link(doc *tenantdoc.Document, grants *Grants) {
 func (x *index) unlink(doc *tenantdoc.Document) {
 	if doc == nil {
 		return
+	}
+	for _, domain := range doc.Domains {
+		rest := slices.DeleteFunc(slices.Clone(x.domains[domain]), func(d *tenantdoc.Document) bool { return d == doc })
+		x.domains[domain] = rest
+		if len(rest) == 0 {
+			delete(x.domains, domain)
+		}
 	}
 	for i := range doc.Issuers {
 		for _, name := range spellings(&doc.Issuers[i]) {

@@ -109,6 +109,18 @@ func (s *Set) ByTenant(tenant string) *tenantdoc.Document {
 	return s.index.tenants[tenant].Document
 }
 
+// ByDomain gives the enforced document of the tenant that has a mail domain, in lower
+// case, or nil. Of several that claim it the first by name has it. It must not be
+// changed.
+func (s *Set) ByDomain(domain string) *tenantdoc.Document {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if documents := s.index.domains[domain]; len(documents) > 0 {
+		return documents[0]
+	}
+	return nil
+}
+
 // Statuses tells of every tenant, by "namespace/name".
 func (s *Set) Statuses() map[string]Status {
 	s.mu.RLock()

@@ -67,6 +67,35 @@ func TestDocumentIsFoundByTenantIssuerAndAlias(t *testing.T) {
 	}
 }
 
+func TestDocumentIsFoundByDomain(t *testing.T) {
+	t.Parallel()
+	s := newSet()
+	with := func(domains ...string) func(*tenantdoc.Document) {
+		return func(d *tenantdoc.Document) { d.Domains = domains }
+	}
+	s.Replace([]Input{
+		{Source: "b", Raw: encode(t, document("n/b", 1, with("b.example", "both.example")))},
+		{Source: "a", Raw: encode(t, document("n/a", 1, with("a.example", "both.example")))},
+	})
+	find := func(want map[string]string) {
+		t.Helper()
+		for domain, tenant := range want {
+			got := ""
+			if d := s.ByDomain(domain); d != nil {
+				got = d.Tenant
+			}
+			if got != tenant {
+				t.Errorf("%q is of %q, want %q", domain, got, tenant)
+			}
+		}
+	}
+	find(map[string]string{"a.example": "n/a", "b.example": "n/b", "both.example": "n/a", "c.example": "", "": ""})
+	s.Put(Input{Source: "a", Raw: encode(t, document("n/a", 2, with("c.example")))})
+	find(map[string]string{"a.example": "", "both.example": "n/b", "c.example": "n/a"})
+	s.Remove("b")
+	find(map[string]string{"b.example": "", "both.example": "", "c.example": "n/a"})
+}
+
 func TestBadDocumentLeavesTheLastGoodOneInForce(t *testing.T) {
 	t.Parallel()
 	good := encode(t, document("n/a", 1, nil))
