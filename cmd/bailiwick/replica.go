@@ -64,7 +64,7 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	}
 	trust := &smimeTrust{documents: r.documents, logger: logger}
 	if r.mail, err = mail.New(engine, mail.Options{
-		Trust: trust.of, Colleague: trust.colleague, Labels: r.labels, Audit: label.LogAudit{Log: logger},
+		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: logger},
 		Homes: homes{r.documents}, Hostname: f.hostname(), Logger: logger,
 	}); err != nil {
 		return err

@@ -59,3 +59,12 @@ func (t *smimeTrust) colleague(tenant, address string) bool {
 	document := t.documents.ByTenant(tenant)
 	return document != nil && slices.Contains(document.Domains, address[strings.LastIndexByte(address, '@')+1:])
 }
+
+// outgoing is what mail of a tenant must carry to be sent.
+func (t *smimeTrust) outgoing(tenant string) smime.Policy {
+	document := t.documents.ByTenant(tenant)
+	if document == nil || !document.Features.SMIME || document.SMIME == nil {
+		return smime.Policy{}
+	}
+	return smime.Policy{RequireSigned: document.SMIME.Outgoing.RequireSigned, RequireEncrypted: document.SMIME.Outgoing.RequireEncrypted}
+}

@@ -134,7 +134,7 @@ func (l *letter) tooLarge() *jmap.SetError {
 // submit checks the letter and puts it into the outbox, or returns a SetError.
 func (l *letter) submit() (id string, sub *submission, err error) {
 	for _, check := range []func() *jmap.SetError{
-		l.checkMessage, l.checkFrom, l.checkSender, l.makeEnvelope, l.checkMailFrom, l.checkRecipients,
+		l.checkMessage, l.checkFrom, l.checkSender, l.makeEnvelope, l.checkMailFrom, l.checkRecipients, l.checkPolicies,
 	} {
 		if refused := check(); refused != nil {
 			return "", nil, refused

@@ -61,6 +61,8 @@ type Options struct {
 	// Colleague tells whether an address, with its domain in lower case, is in a domain of a tenant; nil when S/MIME
 	// is not used.
 	Colleague func(tenant, address string) bool
+	// Outgoing is what S/MIME must do for mail that users of a tenant send; nil demands nothing.
+	Outgoing func(tenant string) smime.Policy
 	// Labels tells the sensitivity labels of a tenant; nil means that there are none.
 	Labels label.Source
 	// Audit takes what has to be accounted for; nil discards it.

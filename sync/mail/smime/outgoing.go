@@ -24,8 +24,7 @@ func CheckOutgoing(policy Policy, data []byte) *jmap.SetError {
 		return nil
 	}
 	root := message.Parse(data)
-	encrypted := encryptedAt(data, root) || encryptedWithin(data, root)
-	if policy.RequireEncrypted && !encrypted {
+	if policy.RequireEncrypted && !encrypted(data, root) {
 		return forbidden("the organisation sends encrypted mail only: encrypt the message by S/MIME")
 	}
 	if !policy.RequireSigned || encryptedAt(data, root) {
@@ -39,6 +38,13 @@ func CheckOutgoing(policy Policy, data []byte) *jmap.SetError {
 		return forbidden("the S/MIME signature of the message is not right, " + why + ": sign the message again")
 	}
 	return nil
+}
+
+// Encrypted tells whether a message is encrypted as a whole, or signed around something that is.
+func Encrypted(data []byte) bool { return encrypted(data, message.Parse(data)) }
+
+func encrypted(data []byte, root *message.Part) bool {
+	return encryptedAt(data, root) || encryptedWithin(data, root)
 }
 
 func forbidden(why string) *jmap.SetError {
