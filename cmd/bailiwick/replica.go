@@ -19,6 +19,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/identity"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
+	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
@@ -41,6 +42,7 @@ type replica struct {
 	verifier  *identity.Verifier
 	reporter  *tenants.Reporter
 	mail      *mail.Service
+	push      *push.Service
 	certs     *server.Certificates
 	server    *server.Server
 	// follow keeps the documents up to date until its context ends.
@@ -65,6 +67,11 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	}
 	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
 	defer r.verifier.Close()
+	endpoints, err := r.newPush(ctx, engine)
+	if err != nil {
+		return err
+	}
+	defer endpoints.Close()
 	if err := r.assemble(ctx); err != nil {
 		return err
 	}
@@ -98,7 +105,8 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 	})
 	r.server, err = server.New(server.Options{
 		BaseURL:              r.flags.url,
-		Capabilities:         []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability()},
+		Capabilities:         []jmap.Capability{r.mail.Capability(), r.mail.BlobCapability(), r.push.Capability()},
+		CoreMethods:          r.push.Methods(),
 		Gate:                 gate,
 		Blobs:                r.mail,
 		States:               r.mail,
@@ -173,6 +181,7 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.follow)
 	part(r.certs.Watch)
 	part(r.collect)
+	part(r.push.Run)
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}

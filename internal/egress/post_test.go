@@ -103,7 +103,7 @@ func TestPosterSendsNothingToLoopbackUnlessAllowed(t *testing.T) {
 	s := newServer(t, func(http.ResponseWriter, *http.Request) { reached = true })
 	poster := newPoster(t, PostPolicy{CABundle: pemOf(s.Certificate().Raw)})
 	// The check of the form is passed by: what counts is the address that is dialled.
-	dial := poster.http.Transport.(*http.Transport).DialContext //nolint:errcheck,forcetypeassert // made by NewPoster
+	dial := poster.http.Transport.(*http.Transport).DialContext //nolint:forcetypeassert // made by NewPoster
 	if conn, err := dial(t.Context(), "tcp", s.Listener.Addr().String()); !errors.Is(err, ErrAddressRefused) {
 		t.Errorf("dial = %v, %v, want ErrAddressRefused", conn, err)
 	}

@@ -12,8 +12,10 @@ type Clock interface {
 
 type systemClock struct{}
 
+// Now is the present time.
 func (systemClock) Now() time.Time { return time.Now() }
 
+// After starts a timer.
 func (systemClock) After(d time.Duration) (fires <-chan time.Time, stop func()) {
 	timer := time.NewTimer(d)
 	return timer.C, func() { timer.Stop() }

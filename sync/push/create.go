@@ -32,7 +32,7 @@ type wrong struct {
 	reasons, properties []string
 }
 
-func (w *wrong) add(property, format string, args ...any) {
+func (w *wrong) addf(property, format string, args ...any) {
 	w.reasons = append(w.reasons, property+": "+fmt.Sprintf(format, args...))
 	if !slices.Contains(w.properties, property) {
 		w.properties = append(w.properties, property)
@@ -91,18 +91,18 @@ func (w *setter) parse(raw json.RawMessage) (*subscription, error) {
 	}
 	var bad wrong
 	if o.ID != "" {
-		bad.add("id", "set by the server: leave it out")
+		bad.addf("id", "set by the server: leave it out")
 	}
 	if o.VerificationCode != nil {
-		bad.add("verificationCode", "not known yet: leave it out, and set it once it was pushed")
+		bad.addf("verificationCode", "not known yet: leave it out, and set it once it was pushed")
 	}
 	if o.DeviceClientID == "" || len(o.DeviceClientID) > maxDeviceID {
-		bad.add("deviceClientId", "needs 1 to %d octets that name client and device", maxDeviceID)
+		bad.addf("deviceClientId", "needs 1 to %d octets that name client and device", maxDeviceID)
 	}
 	w.checkURL(&bad, o.URL)
 	if o.Keys != nil {
 		if _, _, err := o.Keys.parse(); err != nil {
-			bad.add("keys", "%v", err)
+			bad.addf("keys", "%v", err)
 		}
 	}
 	checkTypes(&bad, o.Types)
@@ -120,24 +120,24 @@ func (w *setter) parse(raw json.RawMessage) (*subscription, error) {
 func (w *setter) checkURL(bad *wrong, url string) {
 	switch {
 	case url == "":
-		bad.add("url", "missing: name the https URL of the push service")
+		bad.addf("url", "missing: name the https URL of the push service")
 	case len(url) > maxURL:
-		bad.add("url", "more than %d octets: use a shorter one", maxURL)
+		bad.addf("url", "more than %d octets: use a shorter one", maxURL)
 	default:
 		if err := w.service.o.Endpoints.Check(url); err != nil {
-			bad.add("url", "%v", err)
+			bad.addf("url", "%v", err)
 		}
 	}
 }
 
 func checkTypes(bad *wrong, types []string) {
 	if len(types) > maxTypes {
-		bad.add("types", "more than %d: use null for all types", maxTypes)
+		bad.addf("types", "more than %d: use null for all types", maxTypes)
 		return
 	}
 	for i, name := range types {
 		if name == "" || len(name) > maxTypeName {
-			bad.add("types", "[%d] is not the name of a data type", i)
+			bad.addf("types", "[%d] is not the name of a data type", i)
 		}
 	}
 }
@@ -156,9 +156,9 @@ func (s *Service) grant(bad *wrong, asked *string, key string) time.Time {
 	at, err := time.Parse(time.RFC3339, *asked)
 	switch {
 	case err != nil || !strings.HasSuffix(*asked, "Z"):
-		bad.add("expires", "not a UTCDate such as 2026-11-23T18:25:00Z")
+		bad.addf("expires", "not a UTCDate such as 2026-11-23T18:25:00Z")
 	case !now.Before(at):
-		bad.add("expires", "is in the past: name a later time, or destroy the subscription")
+		bad.addf("expires", "is in the past: name a later time, or destroy the subscription")
 	case at.Before(most):
 		return at.UTC()
 	}

@@ -143,6 +143,7 @@ type received struct {
 // office is a push service. It accepts everything unless it was told otherwise.
 type office struct {
 	*httptest.Server
+
 	mu      sync.Mutex
 	got     []received
 	answers []http.HandlerFunc
@@ -213,7 +214,7 @@ type bench struct {
 	office   *office
 	clock    *fakeClock
 	registry *prometheus.Registry
-	logs     *bytes.Buffer
+	logs     *logBuffer
 	call     *jmap.Call
 }
 
@@ -226,7 +227,7 @@ func newBench(tb testing.TB) *bench {
 	tb.Cleanup(func() { engine.Close() })
 	limits := jmap.DefaultLimits()
 	b := &bench{
-		tb: tb, engine: engine, clock: newClock(), office: newOffice(tb), logs: &bytes.Buffer{},
+		tb: tb, engine: engine, clock: newClock(), office: newOffice(tb), logs: &logBuffer{},
 		mail:     &mailboxes{engine: engine, states: states{}},
 		standing: &standing{denied: map[string]bool{}},
 		call: &jmap.Call{
@@ -254,7 +255,7 @@ func (b *bench) start(owner string, with ...func(*Options)) *Service {
 	o := Options{
 		Engine: b.engine, States: b.mail, Standing: b.standing, Endpoints: poster, Contact: "https://region.example",
 		Owner: owner, Clock: b.clock, Metrics: b.registry,
-		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: b.logs}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: slog.New(slog.NewTextHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, change := range with {
 		change(&o)
@@ -266,15 +267,22 @@ func (b *bench) start(owner string, with ...func(*Options)) *Service {
 	return s
 }
 
-type lockedWriter struct {
+// logBuffer holds the logs of all services of a bench.
+type logBuffer struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // try calls a method with JSON and returns its result as JSON decodes it.

@@ -22,6 +22,8 @@ const (
 	recordSize = 4096
 	authLength = 16
 	saltLength = 16
+	// pointLength is the length of an uncompressed point of P-256.
+	pointLength = 65
 	// lastRecord delimits the padding of the last record (RFC 8188 §2).
 	lastRecord = 2
 )
@@ -85,7 +87,7 @@ func sealWith(plain []byte, keys *Keys, private *ecdh.PrivateKey, salt []byte) (
 	own := private.PublicKey().Bytes()
 	// The header of the content coding (RFC 8188 §2.1).
 	message := binary.BigEndian.AppendUint32(append([]byte(nil), salt...), recordSize)
-	message = append(message, byte(len(own)))
+	message = append(message, pointLength)
 	message = append(message, own...)
 	return appendSealed(message, key, nonce, append(append([]byte(nil), plain...), lastRecord))
 }

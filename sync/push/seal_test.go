@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -82,11 +83,14 @@ func (b *browser) open(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	padded, err := aead.Open(nil, nonce, sealed, nil)
+	var padded []byte
+	// As where it is sealed, the nonce is derived.
+	fips140.WithoutEnforcement(func() {
+		var aead cipher.AEAD
+		if aead, err = cipher.NewGCM(block); err == nil {
+			padded, err = aead.Open(nil, nonce, sealed, nil)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -3,16 +3,14 @@ package push
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -162,12 +160,12 @@ func (s *Service) commit(ctx context.Context, build func(b *store.Batch) error) 
 	return &jmap.MethodError{Type: jmap.ErrorServerUnavailable, Description: "the push subscriptions are being written elsewhere: try again"}
 }
 
-// stir has the senders of all replicas look at the subscriptions of an account.
-func (s *Service) stir(ctx context.Context, account string) error {
+// stir has the senders of all replicas look at the subscriptions of an account. A hint
+// that is lost makes them late, not wrong.
+func (s *Service) stir(ctx context.Context, account string) {
 	if err := s.o.Engine.Hints().Publish(ctx, account); err != nil {
-		return fmt.Errorf("tell of push subscription: %w", err)
+		s.o.Logger.WarnContext(ctx, "the change of a push subscription could not be told", slog.String("account", account), slog.Any("error", err))
 	}
-	return nil
 }
 
 // random makes an unguessable name of n octets.

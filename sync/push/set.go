@@ -129,7 +129,8 @@ func (w *setter) destroy(id string) error {
 		return err
 	}
 	w.service.destroyed(w.ctx, place{w.holder.Account, id}, reasonClient)
-	return w.service.stir(w.ctx, w.holder.Account)
+	w.service.stir(w.ctx, w.holder.Account)
+	return nil
 }
 
 // destroyed tells those who run the region that a subscription is gone.

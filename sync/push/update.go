@@ -35,7 +35,8 @@ func (w *setter) update(reference string, patch jmap.PatchObject, destroy []stri
 	}); err != nil {
 		return nil, err
 	}
-	return changed, w.service.stir(w.ctx, w.holder.Account)
+	w.service.stir(w.ctx, w.holder.Account)
+	return changed, nil
 }
 
 func (w *setter) willDestroy(id string, destroy []string) bool {
@@ -88,16 +89,16 @@ func (sub *subscription) object() *object {
 func checkFixed(bad *wrong, before, after *object) {
 	const remedy = "cannot change: destroy the subscription and create another"
 	if after.ID != before.ID {
-		bad.add("id", remedy)
+		bad.addf("id", remedy)
 	}
 	if after.DeviceClientID != before.DeviceClientID {
-		bad.add("deviceClientId", remedy)
+		bad.addf("deviceClientId", remedy)
 	}
 	if after.URL != before.URL {
-		bad.add("url", remedy)
+		bad.addf("url", remedy)
 	}
 	if (after.Keys == nil) != (before.Keys == nil) || (after.Keys != nil && *after.Keys != *before.Keys) {
-		bad.add("keys", remedy)
+		bad.addf("keys", remedy)
 	}
 }
 
@@ -108,7 +109,7 @@ func (sub *subscription) verify(bad *wrong, code *string) {
 	case code != nil && subtle.ConstantTimeCompare([]byte(*code), []byte(sub.Code)) == 1:
 		sub.Verified = true
 	default:
-		bad.add("verificationCode", "not the code that was pushed to the url")
+		bad.addf("verificationCode", "not the code that was pushed to the url")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -17,8 +18,8 @@ import (
 // clocks that disagree take their share.
 const tokenLifetime = 12 * time.Hour
 
-// tokenHeader is the header of every token: {"typ":"JWT","alg":"ES256"}.
-const tokenHeader = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9"
+// joseHeader is the header of every token.
+var joseHeader = base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"JWT","alg":"ES256"}`))
 
 // signer identifies the region to push services (RFC 8292).
 type signer struct {
@@ -63,7 +64,7 @@ func (s *signer) authorization(endpoint, contact string, now time.Time) (string,
 	if err != nil {
 		return "", fmt.Errorf("claims of push: %w", err)
 	}
-	signed := tokenHeader + "." + base64.RawURLEncoding.EncodeToString(claims)
+	signed := joseHeader + "." + base64.RawURLEncoding.EncodeToString(claims)
 	digest := sha256.Sum256([]byte(signed))
 	r, v, err := ecdsa.Sign(rand.Reader, s.private, digest[:])
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *signer) authorization(endpoint, contact string, now time.Time) (string,
 func origin(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {
-		return "", fmt.Errorf("origin of push: not an absolute URL")
+		return "", errors.New("origin of push: not an absolute URL")
 	}
 	host := strings.ToLower(u.Host)
 	for scheme, port := range map[string]string{"https": ":443", "http": ":80"} {
