@@ -20,6 +20,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
+	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
 	"github.com/bailiwick-dev/bailiwick/sync/shared"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
@@ -43,6 +44,7 @@ type replica struct {
 	verifier  *identity.Verifier
 	reporter  *tenants.Reporter
 	mail      *mail.Service
+	push      *push.Service
 	certs     *server.Certificates
 	server    *server.Server
 	// follow keeps the documents up to date until its context ends.
@@ -71,6 +73,11 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	}
 	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
 	defer r.verifier.Close()
+	endpoints, err := r.newPush(ctx, engine)
+	if err != nil {
+		return err
+	}
+	defer endpoints.Close()
 	if err := r.assemble(ctx); err != nil {
 		return err
 	}
@@ -105,6 +112,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 	r.server, err = server.New(server.Options{
 		BaseURL:              r.flags.url,
 		Capabilities:         r.capabilities(),
+		CoreMethods:          r.push.Methods(),
 		Gate:                 gate,
 		Blobs:                r.mail,
 		States:               r.mail,
@@ -124,7 +132,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 // capabilities are what the replica offers beside JMAP Core.
 func (r *replica) capabilities() []jmap.Capability {
 	list := []jmap.Capability{
-		r.mail.Capability(), r.mail.BlobCapability(), r.mail.SubmissionCapability(), r.mail.VacationCapability(), r.mail.LabelCapability(),
+		r.mail.Capability(), r.mail.BlobCapability(), r.mail.SubmissionCapability(), r.mail.VacationCapability(), r.mail.LabelCapability(), r.push.Capability(),
 	}
 	return append(list, r.mail.SMIMECapabilities()...)
 }
@@ -190,6 +198,7 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.collect)
 	part(r.provisionShared)
 	part(r.send)
+	part(r.push.Run)
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}

@@ -29,6 +29,8 @@ type syncFlags struct {
 	serviceAccountDir  string
 	replica            string
 	logLevel           slog.Level
+	pushKeyGeneration  uint64
+	pushToLoopback     bool
 }
 
 func newSyncCommand() *cobra.Command {
@@ -59,6 +61,8 @@ func newSyncCommand() *cobra.Command {
 	set.StringVar(&f.documentsNamespace, "documents-namespace", "", "the namespace of the ConfigMaps with tenant documents")
 	set.StringVar(&f.serviceAccountDir, "service-account-dir", "/var/run/secrets/kubernetes.io/serviceaccount", "the folder of the service account's token and ca.crt")
 	set.StringVar(&f.replica, "replica", "", "the name of this pod, under which it reports")
+	set.Uint64Var(&f.pushKeyGeneration, "push-key-generation", 1, "raise it to have the key replaced by which the region identifies itself to push services; the old key serves its subscriptions for 7 more days")
+	set.BoolVar(&f.pushToLoopback, "development-push-to-loopback", false, "let push subscriptions name https and http URLs on this machine; for development alone")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "the lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	return cmd
 }

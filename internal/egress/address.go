@@ -3,6 +3,7 @@ package egress
 import (
 	"fmt"
 	"net/netip"
+	"syscall"
 )
 
 // addressRules judges addresses; see Policy for the meaning of its ranges.
@@ -60,6 +61,16 @@ var (
 	// nat64 embeds the IPv4 destination in its last 32 bits (RFC 6052 §2.1).
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
 )
+
+// control judges an address after resolution and before the connection; it is made
+// for net.Dialer.
+func (r addressRules) control(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("parse address %q: %w", address, err)
+	}
+	return r.check(ap.Addr())
+}
 
 // check returns an *Error of kind ErrAddressRefused when the address may not be
 // dialled. The message names the range, not the address: a name with many

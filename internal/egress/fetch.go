@@ -32,11 +32,11 @@ func (c *Client) Get(ctx context.Context, rawURL string) ([]byte, error) {
 	req.Header.Set("User-Agent", "bailiwick")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(u, err)
+		return nil, explain(u, c.timeout, err)
 	}
 	body, err := c.read(u, resp)
 	if closeErr := resp.Body.Close(); err == nil && closeErr != nil {
-		return nil, c.explain(u, closeErr)
+		return nil, explain(u, c.timeout, closeErr)
 	}
 	return body, err
 }
@@ -66,7 +66,7 @@ func (c *Client) read(u *url.URL, resp *http.Response) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, c.maxBytes+1))
 	if err != nil {
-		return nil, c.explain(u, err)
+		return nil, explain(u, c.timeout, err)
 	}
 	if int64(len(body)) > c.maxBytes {
 		return nil, &Error{Kind: ErrTooLarge, Detail: fmt.Sprintf("%q answers more than %d bytes: check that the URL is right", u, c.maxBytes)}
@@ -76,14 +76,14 @@ func (c *Client) read(u *url.URL, resp *http.Response) ([]byte, error) {
 
 // explain gives a transport's error its kind, with a text that stays the same from
 // one attempt to the next.
-func (c *Client) explain(u *url.URL, err error) error {
+func explain(u *url.URL, timeout time.Duration, err error) error {
 	if own := (*Error)(nil); errors.As(err, &own) {
 		return &Error{Kind: own.Kind, Detail: fmt.Sprintf("%q: %s", u.Host, own.Detail), cause: own.cause}
 	}
 	if reason := distrust(err); reason != "" {
 		return &Error{Kind: ErrUntrusted, Detail: fmt.Sprintf("%q: %s", u.Host, reason), cause: err}
 	}
-	return &Error{Kind: ErrUnreachable, Detail: fmt.Sprintf("%q: %s", u.Host, c.silence(err)), cause: err}
+	return &Error{Kind: ErrUnreachable, Detail: fmt.Sprintf("%q: %s", u.Host, silence(timeout, err)), cause: err}
 }
 
 // distrust says why a certificate was refused; empty when that was not the problem.
@@ -107,7 +107,7 @@ func distrust(err error) string {
 	}
 }
 
-func (c *Client) silence(err error) string {
+func silence(timeout time.Duration, err error) string {
 	var (
 		dns    *net.DNSError
 		record tls.RecordHeaderError
@@ -119,7 +119,7 @@ func (c *Client) silence(err error) string {
 	case errors.As(err, &dns):
 		return "its name cannot be resolved now: check the cluster's DNS"
 	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
-		return fmt.Sprintf("no answer within %s: check the network and the network policies", c.timeout.Round(time.Millisecond))
+		return fmt.Sprintf("no answer within %s: check the network and the network policies", timeout.Round(time.Millisecond))
 	case errors.Is(err, context.Canceled):
 		return "the fetch was cancelled"
 	case errors.Is(err, syscall.ECONNREFUSED):

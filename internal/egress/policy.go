@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -65,7 +64,7 @@ type Client struct {
 // New makes a client for a policy. It fails with ErrBadPolicy when the CA bundle
 // holds no certificate.
 func New(p Policy) (*Client, error) {
-	roots, err := p.roots()
+	roots, err := rootsOf(p.CABundle, p.SystemRoots)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +82,7 @@ func New(p Policy) (*Client, error) {
 	if c.maxBytes <= 0 {
 		c.maxBytes = defaultMaxBytes
 	}
-	dialer := &net.Dialer{Control: c.control}
+	dialer := &net.Dialer{Control: c.addresses.control}
 	c.http = &http.Client{
 		CheckRedirect: checkRedirect,
 		Transport: &http.Transport{
@@ -98,19 +97,21 @@ func New(p Policy) (*Client, error) {
 	return c, nil
 }
 
-func (p *Policy) roots() (*x509.CertPool, error) {
-	if len(p.CABundle) == 0 {
+// rootsOf gives the certificates that are trusted: those of the bundle, those of the
+// system without one, or both.
+func rootsOf(bundle []byte, withSystem bool) (*x509.CertPool, error) {
+	if len(bundle) == 0 {
 		return nil, nil //nolint:nilnil // a nil pool is how crypto/tls spells the system's certificates
 	}
 	roots := x509.NewCertPool()
-	if p.SystemRoots {
+	if withSystem {
 		system, err := x509.SystemCertPool()
 		if err != nil {
 			return nil, &Error{Kind: ErrBadPolicy, Detail: "the system's certificates cannot be read: leave them out or repair the image", cause: err}
 		}
 		roots = system
 	}
-	if !roots.AppendCertsFromPEM(p.CABundle) {
+	if !roots.AppendCertsFromPEM(bundle) {
 		return nil, &Error{Kind: ErrBadPolicy, Detail: "the CA bundle holds no PEM certificate: put the certificates of the issuing authority there"}
 	}
 	return roots, nil
@@ -127,15 +128,6 @@ func (c *Client) Allows(hostport string) bool {
 	return slices.ContainsFunc(c.hosts, func(entry string) bool {
 		return entry == hostport || strings.Trim(entry, "[]") == host
 	})
-}
-
-// control runs after resolution and before the connection, once per address.
-func (c *Client) control(_, address string, _ syscall.RawConn) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("parse address %q: %w", address, err)
-	}
-	return c.addresses.check(ap.Addr())
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {

@@ -83,13 +83,18 @@ func (a *SetArguments) Validate(call *Call) error {
 	if err := call.CheckWritableAccount(a.AccountID); err != nil {
 		return err
 	}
-	if int64(len(a.Create)+len(a.Update)+len(a.Destroy)) > call.Limits.MaxObjectsInSet {
+	return checkSet(call, a.Create, a.Update, a.Destroy)
+}
+
+// checkSet checks maxObjectsInSet and the syntax of the ids of a /set method.
+func checkSet(call *Call, create map[string]json.RawMessage, update map[string]PatchObject, destroy []string) error {
+	if int64(len(create)+len(update)+len(destroy)) > call.Limits.MaxObjectsInSet {
 		return tooLarge("maxObjectsInSet", call.Limits.MaxObjectsInSet)
 	}
-	if err := checkCreationIDs(a.Create); err != nil {
+	if err := checkCreationIDs(create); err != nil {
 		return err
 	}
-	for id, patch := range a.Update {
+	for id, patch := range update {
 		if !validReference(id) {
 			return InvalidArguments("update: %q is not an Id", id)
 		}
@@ -97,7 +102,7 @@ func (a *SetArguments) Validate(call *Call) error {
 			return InvalidArguments("update: the PatchObject of %q is null", id)
 		}
 	}
-	return checkReferences("destroy", a.Destroy)
+	return checkReferences("destroy", destroy)
 }
 
 // SetResponse is the response of a /set method (RFC 8620 §5.3). Nil maps and lists

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Options struct {
 	Blobs Blobs
 	// Capabilities are offered beside JMAP Core.
 	Capabilities []Capability
+	// CoreMethods are methods of JMAP Core beside those that the service has itself.
+	CoreMethods map[string]Method
 	// Logger receives internal errors of methods; nil discards them.
 	Logger *slog.Logger
 	// Observe is told of each method call: its name ("unknown" for one that the
@@ -62,7 +65,9 @@ func NewService(o Options) (*Service, error) {
 	if s.observe == nil {
 		s.observe = func(string, string, time.Duration) {}
 	}
-	for _, c := range append([]Capability{coreCapability(&s.limits, o.Blobs)}, o.Capabilities...) {
+	core := coreCapability(&s.limits, o.Blobs)
+	maps.Copy(core.Methods, o.CoreMethods)
+	for _, c := range append([]Capability{core}, o.Capabilities...) {
 		if err := s.register(c); err != nil {
 			return nil, fmt.Errorf("capability %q: %w", c.URI, err)
 		}

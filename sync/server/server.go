@@ -46,6 +46,8 @@ type Options struct {
 	Push PushLimits
 	// Capabilities are offered beside JMAP Core.
 	Capabilities []jmap.Capability
+	// CoreMethods are methods of JMAP Core beside those of the package jmap.
+	CoreMethods map[string]jmap.Method
 	// Gate admits requests.
 	Gate jmap.Gate
 	// Blobs serves uploads and downloads.
@@ -119,6 +121,7 @@ func New(o Options) (*Server, error) {
 		Limits:       o.Limits,
 		Blobs:        o.Blobs,
 		Capabilities: append(slices.Clip(o.Capabilities), newWebSocketCapability(o.BaseURL)),
+		CoreMethods:  o.CoreMethods,
 		Logger:       o.Logger,
 		Observe:      m.observeCall,
 	})
