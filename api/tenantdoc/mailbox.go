@@ -59,6 +59,13 @@ func SharedAccountID(tenant, address string) string {
 	return sharedPrefix + sharedEncoding.EncodeToString(h.Sum(nil)[:sharedBytes])
 }
 
+// Withdrawn tells whether an account is that of a shared mailbox which the document
+// does not declare: its mail is kept, and nobody uses it.
+func (d *Document) Withdrawn(account string) bool {
+	declared := func(m SharedMailbox) bool { return m.Account == account }
+	return isSharedAccountID(account) && (!d.Features.SharedMailboxes || !slices.ContainsFunc(d.SharedMailboxes, declared))
+}
+
 func isSharedAccountID(id string) bool {
 	rest, ok := strings.CutPrefix(id, sharedPrefix)
 	raw, err := sharedEncoding.DecodeString(rest)

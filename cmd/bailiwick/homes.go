@@ -14,5 +14,5 @@ func (h homes) Home(domain string) (mail.Home, bool) {
 	if doc == nil {
 		return mail.Home{}, false
 	}
-	return mail.Home{Tenant: doc.Tenant, Suspended: doc.Suspended, Elsewhere: len(doc.Regions) > 1}, true
+	return mail.Home{Tenant: doc.Tenant, Suspended: doc.Suspended, Elsewhere: len(doc.Regions) > 1, Withdrawn: doc.Withdrawn}, true
 }

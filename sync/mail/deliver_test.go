@@ -31,12 +31,17 @@ func TestMailIsCheckedBeforeItIsTaken(t *testing.T) {
 	o.homes["suspended.us"] = Home{Tenant: "agency/agency", Suspended: true}
 	o.homes["taken.us"] = Home{Tenant: "other/other"}
 	o.desk(o.ann.service, "a7", "agency/agency", "zoe@taken.us", "")
+	o.homes["shares.us"] = Home{Tenant: "agency/agency", Withdrawn: func(account string) bool { return account == "s9" }}
+	o.desk(o.ann.service, "s8", "agency/agency", "help@shares.us", "")
+	o.desk(o.ann.service, "s9", "agency/agency", "gone@shares.us", "")
 	for address, want := range map[string]error{
 		"ann@agency.us": nil, "Ann@AGENCY.US": nil, `"ann"@agency.us`: nil,
 		"nobody@agency.us": delivery.ErrNoMailbox, "ann@far.example": delivery.ErrNotHomed, "ann": delivery.ErrNotHomed, "": delivery.ErrNotHomed,
 		"ann@suspended.us": delivery.ErrSuspended,
 		// The domain went to another tenant.
 		"zoe@taken.us": delivery.ErrNoMailbox,
+		// The shared mailbox was deleted, and its mail is kept.
+		"help@shares.us": nil, "gone@shares.us": delivery.ErrNoMailbox,
 	} {
 		if err := o.ann.service.Check(t.Context(), address); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", address, err, want)

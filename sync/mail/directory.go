@@ -19,6 +19,9 @@ type Home struct {
 	Suspended bool
 	// Elsewhere says that the tenant has mailboxes in other regions too.
 	Elsewhere bool
+	// Withdrawn tells of an account that it takes no mail although it is kept, as that of a shared mailbox that was
+	// deleted; nil means that none is withdrawn.
+	Withdrawn func(account string) bool
 }
 
 // Homes tells which domains are homed in the region. It must be safe for concurrent use.
@@ -63,7 +66,7 @@ func (s *Service) locate(ctx context.Context, address string) (resident, error) 
 	if err != nil {
 		return resident{}, err
 	}
-	if holder == "" || meta.Tenant != home.Tenant {
+	if holder == "" || meta.Tenant != home.Tenant || (home.Withdrawn != nil && home.Withdrawn(holder)) {
 		return resident{}, delivery.ErrNoMailbox
 	}
 	return resident{account: holder, tenant: meta.Tenant}, nil
