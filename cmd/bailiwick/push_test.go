@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 )
 
 // pushService keeps the messages that it is sent.
@@ -78,6 +80,7 @@ func TestADeviceThatIsNotConnectedIsToldOfChanges(t *testing.T) {
 	t.Parallel()
 	r, service := newRegion(t), newPushService(t)
 	r.flags.pushToLoopback = true
+	r.write(t, r.sharing(1, "ann", "ben"))
 	r.start(t)
 	u := r.user(t, "ann")
 	_, body := r.do(t, http.MethodGet, sessionPath, u.token, "")
@@ -105,7 +108,14 @@ func TestADeviceThatIsNotConnectedIsToldOfChanges(t *testing.T) {
 	if got := service.await(t, "StateChange")["changed"]; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("told %v after the restart, want %v", got, want)
 	}
-	if !strings.Contains(r.metrics(t), `bailiwick_sync_push_messages_total{outcome="accepted",type="StateChange"} 1`) {
+	// So is a member of a shared mailbox.
+	help := tenantdoc.SharedAccountID("agency/agency", helpAddress)
+	state = r.user(t, "ben").in(t, help).one(t, "Mailbox/set", `"create":{"m":{"name":"Shared"}}`)["newState"]
+	want = map[string]any{help: map[string]any{"Mailbox": state}}
+	if got := service.await(t, "StateChange")["changed"]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("told %v of the shared mailbox, want %v", got, want)
+	}
+	if !strings.Contains(r.metrics(t), `bailiwick_sync_push_messages_total{outcome="accepted",type="StateChange"} 2`) {
 		t.Error("the message is not counted")
 	}
 	if logs := r.logs.String(); !strings.Contains(logs, "--development-push-to-loopback") || strings.Contains(logs, service.URL) || strings.Contains(logs, code) {

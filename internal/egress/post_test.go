@@ -114,8 +114,6 @@ func TestPosterSendsNothingToLoopbackUnlessAllowed(t *testing.T) {
 
 func TestPosterSaysWhyNoAnswerCame(t *testing.T) {
 	t.Parallel()
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
 	release := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	t.Cleanup(func() { close(release); silent.Close() })
@@ -127,7 +125,7 @@ func TestPosterSaysWhyNoAnswerCame(t *testing.T) {
 		url  string
 		kind error
 	}{
-		"refused":   {url: closed.URL, kind: ErrUnreachable},
+		"refused":   {url: "http://127.0.0.1:1", kind: ErrUnreachable},
 		"silent":    {url: silent.URL, kind: ErrUnreachable},
 		"untrusted": {url: untrusted.URL, kind: ErrUntrusted},
 	}

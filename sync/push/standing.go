@@ -14,9 +14,9 @@ type Documents struct {
 	Set *tenants.Set
 }
 
-// Accounts is the holder's own account while its tenant is served here as it was when
-// the subscription was made: not suspended, with this region and the holder's domain
-// and client application.
+// Accounts is the holder's own account, and the shared mailboxes that it may read, while
+// its tenant is served here as it was when the subscription was made: not suspended, with
+// this region and the holder's domain and client application.
 func (d Documents) Accounts(h Holder) []string {
 	doc := d.Set.ByTenant(h.Tenant)
 	if doc == nil || doc.Suspended {
@@ -30,5 +30,11 @@ func (d Documents) Accounts(h Holder) []string {
 	if !here || !client || !slices.Contains(doc.Domains, domain) {
 		return nil
 	}
-	return []string{h.Account}
+	accounts := []string{h.Account}
+	for _, grant := range d.Set.GrantsOf(h.Tenant, h.Address) {
+		if grant.Member.FullAccess {
+			accounts = append(accounts, grant.Mailbox.Account)
+		}
+	}
+	return accounts
 }

@@ -24,6 +24,8 @@ func TestTenantDocumentsDecideWhomPushesReach(t *testing.T) {
 		"domain that was given up":    {change: func(d *tenantdoc.Document) { d.Domains = []string{"agency.example"} }},
 		"application that is refused": {change: func(d *tenantdoc.Document) { d.Issuers[0].ClientIDs = []string{"desktop"} }},
 		"application that is allowed": {change: func(d *tenantdoc.Document) { d.Issuers[0].ClientIDs = []string{"desktop", "phone"} }, want: []string{"a1"}},
+		"member of shared mailboxes":  {change: share(true), want: []string{"a1", tenantdoc.SharedAccountID("agency/agency", "help@agency.us")}},
+		"shared mailboxes turned off": {change: share(false), want: []string{"a1"}},
 	}
 	for name, tc := range tests {
 		doc := document()
@@ -46,6 +48,20 @@ func TestTenantDocumentsDecideWhomPushesReach(t *testing.T) {
 		set.Remove("agency")
 		if got := (Documents{Set: set}).Accounts(h); got != nil {
 			t.Errorf("%s: %v although the tenant is gone", name, got)
+		}
+	}
+}
+
+// share gives the holder full access to one shared mailbox, and a lesser right to another.
+func share(on bool) func(d *tenantdoc.Document) {
+	return func(d *tenantdoc.Document) {
+		d.Features.SharedMailboxes = on
+		for address, member := range map[string]tenantdoc.Member{
+			"help@agency.us": {Address: "ann@agency.us", FullAccess: true}, "info@agency.us": {Address: "ann@agency.us", SendAs: true},
+		} {
+			d.SharedMailboxes = append(d.SharedMailboxes, tenantdoc.SharedMailbox{
+				Address: address, Account: tenantdoc.SharedAccountID(d.Tenant, address), Members: []tenantdoc.Member{member},
+			})
 		}
 	}
 }

@@ -36,7 +36,8 @@ type Holder struct {
 	Account string `json:"account"`
 	// Tenant is the "namespace/name" of its tenant.
 	Tenant string `json:"tenant"`
-	// Address is the primary address of the account when the subscription was made.
+	// Address is the primary address of the account when the client last changed the
+	// subscription.
 	Address string `json:"address"`
 	// Client is the client application whose login made the subscription. Logins of
 	// the same user with other applications neither see nor change it.

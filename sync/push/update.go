@@ -29,6 +29,7 @@ func (w *setter) update(reference string, patch jmap.PatchObject, destroy []stri
 		if changed, err = w.apply(sub, patch); err != nil {
 			return err
 		}
+		sub.Holder = w.holder
 		key := records(w.holder.Account).record(id)
 		b.Assert(key, raw)
 		return write(b, key, sub)

@@ -46,6 +46,13 @@ func TestGrantsAreFoundByMember(t *testing.T) {
 		if diff := cmp.Diff(want, granted(s, "n/a", user)); diff != "" {
 			t.Errorf("%q: %s", user, diff)
 		}
+		var direct []string
+		for _, g := range s.GrantsOf("n/a", user) {
+			direct = append(direct, g.Mailbox.Address)
+		}
+		if diff := cmp.Diff(want, direct); diff != "" {
+			t.Errorf("%q by the tenant: %s", user, diff)
+		}
 		if got := granted(s, "n/b", user); got != nil {
 			t.Errorf("%q has %v of another tenant", user, got)
 		}

@@ -109,6 +109,14 @@ func (s *Set) ByTenant(tenant string) *tenantdoc.Document {
 	return s.index.tenants[tenant].Document
 }
 
+// GrantsOf gives what a user of a tenant may do with its shared mailboxes by the enforced
+// document. The result must not be changed.
+func (s *Set) GrantsOf(tenant, address string) []Grant {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.index.tenants[tenant].grants.Of(address)
+}
+
 // ByDomain gives the enforced document of the tenant that has a mail domain, in lower
 // case, or nil. Of several that claim it the first by name has it. It must not be
 // changed.
