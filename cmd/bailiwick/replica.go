@@ -45,6 +45,7 @@ type replica struct {
 	reporter  *tenants.Reporter
 	mail      *mail.Service
 	push      *push.Service
+	outbound  *outbound
 	certs     *server.Certificates
 	server    *server.Server
 	// follow keeps the documents up to date until its context ends.
@@ -64,10 +65,13 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
+	if r.outbound, err = r.openOutbound(ctx); err != nil {
+		return err
+	}
 	trust := &smimeTrust{documents: r.documents, logger: logger}
 	if r.mail, err = mail.New(engine, mail.Options{
 		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: logger},
-		Homes: homes{r.documents}, Hostname: f.hostname(), Logger: logger,
+		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: f.hostname(), Logger: logger,
 	}); err != nil {
 		return err
 	}
@@ -178,8 +182,12 @@ func (r *replica) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.findDocuments(); err != nil {
+	incoming, err := r.openIncoming(ctx, r.mail)
+	if err != nil {
 		return errors.Join(err, listeners.close())
+	}
+	if err := r.findDocuments(); err != nil {
+		return errors.Join(err, listeners.close(), incoming.close())
 	}
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopParts()
@@ -199,6 +207,14 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.provisionShared)
 	part(r.send)
 	part(r.push.Run)
+	part(r.outbound.run)
+	for _, port := range incoming.ports {
+		// Unlike the parts, ports for mail end when the server begins to drain: they drain beside it.
+		group.Go(func() error {
+			defer stopServing()
+			return incoming.serve(ctx, port, r.documents.Listed())
+		})
+	}
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}

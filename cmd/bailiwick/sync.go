@@ -31,6 +31,7 @@ type syncFlags struct {
 	logLevel           slog.Level
 	pushKeyGeneration  uint64
 	pushToLoopback     bool
+	delivery           deliveryFlags
 }
 
 func newSyncCommand() *cobra.Command {
@@ -64,6 +65,7 @@ func newSyncCommand() *cobra.Command {
 	set.Uint64Var(&f.pushKeyGeneration, "push-key-generation", 1, "raise it to have the key replaced by which the region identifies itself to push services; the old key serves its subscriptions for 7 more days")
 	set.BoolVar(&f.pushToLoopback, "development-push-to-loopback", false, "let push subscriptions name https and http URLs on this machine; for development alone")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "the lowest level that is logged: DEBUG, INFO, WARN or ERROR")
+	f.delivery.register(cmd)
 	return cmd
 }
 
@@ -87,6 +89,9 @@ func (f *syncFlags) validate() error {
 		return err
 	}
 	if _, err := f.tlsVersion(); err != nil {
+		return err
+	}
+	if err := f.delivery.validate(); err != nil {
 		return err
 	}
 	return f.validateDocuments()
