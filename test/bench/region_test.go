@@ -55,6 +55,7 @@ func TestMain(m *testing.M) {
 // region is a sync server that runs as a process of its own.
 type region struct {
 	url     string
+	lmtp    string
 	issuer  *identitytest.Issuer
 	tls     *tls.Config
 	dataDir string
@@ -80,9 +81,12 @@ func startRegion(tb testing.TB, tenants int) *region {
 	for n := range tenants {
 		r.write(tb, n)
 	}
+	lmtp := freePort(tb)
+	r.lmtp = net.JoinHostPort("127.0.0.1", strconv.Itoa(lmtp))
 	r.args = []string{
 		binary, "sync", "--region=regions/here", "--cloud=bench", "--geography=NAM", "--url=" + r.url, "--address=127.0.0.1", "--port=" + strconv.Itoa(port),
 		"--metrics-port=0", "--tls-dir=" + tlsDir, "--data-dir=" + r.dataDir, "--documents-dir=" + r.docs, "--log-level=ERROR",
+		"--lmtp-port=" + strconv.Itoa(lmtp), "--smtp-plaintext-networks=127.0.0.0/8",
 	}
 	tb.Cleanup(r.kill)
 	r.launch(tb)

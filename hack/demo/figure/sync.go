@@ -21,6 +21,7 @@ func sync() []Figure {
 	return []Figure{
 		{Name: "cold_sync_10k_vs_peer", Unit: "ratio", Goal: MoreThan, Limit: 1, Source: byClient(cold, "cold_sync_10k_vs_peer"), Scale: 1},
 		{Name: "cold_sync_bytes_vs_peer", Unit: "ratio", Goal: MoreThan, Limit: 1, Source: byClient(cold, "cold_sync_bytes_vs_peer"), Scale: 1},
+		{Name: "deliver_per_s_vs_peer", Unit: "ratio", Goal: MoreThan, Limit: 1, Source: byClient("BenchmarkDeliver", "deliver_per_s_vs_peer"), Scale: 1},
 		{Name: "search_vs_peer", Unit: "ratio", Goal: MoreThan, Limit: 1, Source: byClient("BenchmarkSearch", "search_vs_peer"), Scale: 1},
 		{Name: "idle_kib_per_connection_vs_peer", Unit: "ratio", Goal: MoreThan, Limit: 1, Source: byClient(push, "idle_kib_per_connection_vs_peer"), Scale: 1},
 		{Name: "open_inbox_2k_p50_ms", Unit: "ms", Limit: 3, Source: byClient(inbox, "open_inbox_2k_p50_ms"), Scale: 1},
