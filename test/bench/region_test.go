@@ -244,7 +244,9 @@ func (r *region) importOne(e *endpoint, inbox string, m []byte) (string, error) 
 		return "", err
 	}
 	var out struct {
-		Created map[string]struct{ ID string }
+		Created map[string]struct {
+			ID string `json:"id"`
+		} `json:"created"`
 	}
 	if err := json.Unmarshal(answers[0].Args, &out); err != nil || out.Created["m"].ID == "" {
 		return "", fmt.Errorf("import: %s, %w", answers[0].Args, err)
