@@ -28,15 +28,15 @@ type draftPart struct {
 	headers     map[string]json.RawMessage
 }
 
-// body makes the entity of the message. The fields are those of the message itself.
-func (d *draft) body(fields message.Fields) (*message.Entity, error) {
+// body makes the entity of the message.
+func (d *draft) body() (*message.Entity, error) {
 	if raw := d.members["bodyStructure"]; raw != nil {
 		root, err := d.part("bodyStructure", raw, 0)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range root.Fields {
-			if _, twice := fields.Last(f.Name); twice {
+			if d.header[strings.ToLower(f.Name)] {
 				d.invalid("bodyStructure", "the field "+f.Name+" is a property of the email already")
 			}
 		}
