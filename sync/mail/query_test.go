@@ -102,6 +102,11 @@ func TestEmailsAreFiltered(t *testing.T) {
 		"header":      object{"header": []string{}},
 		"long header": object{"header": []string{"a", "b", "c"}},
 		"date":        object{"before": "yesterday"},
+		"zone":        object{"before": "2026-11-23T12:00:00+00:00"},
+		"small t":     object{"after": "2026-11-23t12:00:00z"},
+		"comma":       object{"after": "2026-11-23T12:00:00,5Z"},
+		"below zero":  object{"minSize": -1},
+		"too great":   object{"maxSize": 1 << 53},
 		"type":        object{"minSize": "big"},
 		"operator":    object{"operator": "XOR", "conditions": []any{}},
 	} {
