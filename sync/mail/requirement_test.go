@@ -3,6 +3,7 @@ package mail
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -168,4 +169,22 @@ func TestSubmissionsOutliveTheirObjects(t *testing.T) {
 	o.ann.call("EmailSubmission/set", object{"destroy": []string{id}})
 	o.send()
 	equal(t, "bob's inbox", len(o.bob.inbox()), 1)
+}
+
+func TestTooManyMailboxesAreToldApart(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	id := d.add(d.role("inbox"), mime("x", "Subject: x"))
+	create := object{}
+	for i := range maxMailboxesPerEmail + 1 {
+		create["k"+strconv.Itoa(i)] = object{"name": "Box " + strconv.Itoa(i)}
+	}
+	many := object{}
+	for _, box := range d.call("Mailbox/set", object{"create": create})["created"].(object) {
+		many[str(box.(object)["id"])] = true
+	}
+	out := d.call("Email/set", object{"update": object{id: object{"mailboxIds": many}}, "create": object{"k": object{"mailboxIds": many}}})
+	updated, _ := setError(out, "notUpdated", id)
+	created, _ := setError(out, "notCreated", "k")
+	equal(t, "refused", []string{updated, created}, []string{"tooManyMailboxes", "tooManyMailboxes"})
 }
