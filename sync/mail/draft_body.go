@@ -168,7 +168,11 @@ func (d *draft) decodePart(property string, raw json.RawMessage) (*draftPart, bo
 		d.invalid(property, "a part has a property that is unknown, of the wrong type, or not to be set")
 		return p, false
 	}
-	if p.breaks() || (p.Type != "" && !strings.Contains(p.Type, "/")) {
+	if kind, _ := message.ParseContentType(p.Type); kind != strings.ToLower(p.Type) {
+		d.invalid(property, "type is a media type without parameters")
+		return p, false
+	}
+	if p.breaks() {
 		d.invalid(property, "type, charset, disposition, cid, language and location are printable ASCII")
 		return p, false
 	}

@@ -187,6 +187,8 @@ func TestWrongDraftsAreRefused(t *testing.T) {
 		"empty multipart":         {object{"mailboxIds": in, "bodyStructure": object{"type": "multipart/mixed", "subParts": []any{}}}, "invalidProperties", []string{"bodyStructure"}},
 		"parts of a leaf":         {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"subParts": []any{}})}, "invalidProperties", []string{"bodyStructure"}},
 		"injected type":           {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"type": "a/b\r\nX: y"})}, "invalidProperties", []string{"bodyStructure"}},
+		"type with parameters":    {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"type": "text/plain; charset=utf-8"})}}, "invalidProperties", []string{"textBody"}},
+		"type without a subtype":  {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"type": "text"})}, "invalidProperties", []string{"bodyStructure"}},
 		"part is no object":       {object{"mailboxIds": in, "attachments": []any{1}}, "invalidProperties", []string{"attachments"}},
 		"blobs that are missing":  {object{"mailboxIds": in, "attachments": []object{{"blobId": "B0"}, {"blobId": "B1"}}}, "blobNotFound", []string{}},
 	} {

@@ -189,7 +189,8 @@ func (s *Service) mailboxQueryChanges(ctx context.Context, call *jmap.Call, args
 			l.addDescendants(boxes, changed)
 		}
 		out.NewQueryState = c.New
-		return queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out)
+		queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out)
+		return tooManyChanges(&args.QueryChangesArguments, out)
 	})
 	return out, err
 }

@@ -345,7 +345,7 @@ func TestQueryChangesAreBounded(t *testing.T) {
 	d.add(inbox, mime("x", "Subject: c"))
 	sort := []object{{"property": "receivedAt"}}
 	equal(t, "few", d.refused("Email/queryChanges", object{"sinceQueryState": state, "maxChanges": 1}), jmap.ErrorTooManyChanges)
-	out := d.call("Email/queryChanges", object{"sinceQueryState": state, "upToId": first, "sort": sort})
+	out := d.call("Email/queryChanges", object{"sinceQueryState": state, "upToId": first, "sort": sort, "maxChanges": 0})
 	equal(t, "after upToId", len(list(out["added"])), 0)
 	out = d.call("Email/queryChanges", object{"sinceQueryState": state, "upToId": first, "sort": sort, "filter": object{"inMailbox": inbox}})
 	equal(t, "upToId of a mutable query", len(list(out["added"])), 2)
