@@ -31,6 +31,8 @@ type draft struct {
 	label *tenantdoc.Label
 	// texts are the parts whose content is a value of bodyValues.
 	texts []*message.Entity
+	// header are the names of the fields that properties of the email stand for, in lower case.
+	header map[string]bool
 }
 
 // bodyValue is an EmailBodyValue of a creation.
@@ -53,7 +55,7 @@ func (m *emailSetter) draft(e *edit, raw json.RawMessage) (*incoming, error) {
 	d.checkNames()
 	m.labelled(d)
 	fields := d.headerFields()
-	root, err := d.body(fields)
+	root, err := d.body()
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +63,7 @@ func (m *emailSetter) draft(e *edit, raw json.RawMessage) (*incoming, error) {
 		return nil, refused
 	}
 	fields = d.mark(fields, root)
-	root.Fields = append(m.completed(fields), root.Fields...)
+	root.Fields = append(m.completed(fields, root.Fields), root.Fields...)
 	in.data = message.Compose(root)
 	return in, nil
 }
@@ -175,6 +177,7 @@ func (d *draft) checkNames() {
 // headerFields writes the header fields of the message, each name once unless a property gives all of its fields.
 func (d *draft) headerFields() message.Fields {
 	var fields message.Fields
+	d.header = map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(d.members)) {
 		h, ok := message.Convenience(name)
 		if !ok {
@@ -191,6 +194,11 @@ func (d *draft) headerFields() message.Fields {
 			d.invalid(name, "Content fields belong to body parts")
 			continue
 		}
+		if d.header[strings.ToLower(h.Name)] {
+			d.invalid(name, "the field is given twice")
+			continue
+		}
+		d.header[strings.ToLower(h.Name)] = true
 		fields = d.addFields(fields, name, h, d.members[name])
 	}
 	return fields
@@ -223,10 +231,11 @@ func (d *draft) addFields(fields message.Fields, name string, h message.HeaderPr
 	return fields
 }
 
-// completed adds the fields that a message must have and puts all into the usual order.
-func (m *emailSetter) completed(fields message.Fields) message.Fields {
+// completed adds the fields that a message must have, unless its body has them, and puts all into the usual order.
+func (m *emailSetter) completed(fields, ofBody message.Fields) message.Fields {
 	add := func(name, value string) {
-		if _, ok := fields.Last(name); !ok {
+		_, there := ofBody.Last(name)
+		if _, ok := fields.Last(name); !ok && !there {
 			fields = append(fields, message.Field{Name: name, Value: value})
 		}
 	}

@@ -28,15 +28,15 @@ type draftPart struct {
 	headers     map[string]json.RawMessage
 }
 
-// body makes the entity of the message. The fields are those of the message itself.
-func (d *draft) body(fields message.Fields) (*message.Entity, error) {
+// body makes the entity of the message.
+func (d *draft) body() (*message.Entity, error) {
 	if raw := d.members["bodyStructure"]; raw != nil {
 		root, err := d.part("bodyStructure", raw, 0)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range root.Fields {
-			if _, twice := fields.Last(f.Name); twice {
+			if d.header[strings.ToLower(f.Name)] {
 				d.invalid("bodyStructure", "the field "+f.Name+" is a property of the email already")
 			}
 		}
@@ -168,7 +168,11 @@ func (d *draft) decodePart(property string, raw json.RawMessage) (*draftPart, bo
 		d.invalid(property, "a part has a property that is unknown, of the wrong type, or not to be set")
 		return p, false
 	}
-	if p.breaks() || (p.Type != "" && !strings.Contains(p.Type, "/")) {
+	if kind, _ := message.ParseContentType(p.Type); kind != strings.ToLower(p.Type) {
+		d.invalid(property, "type is a media type without parameters")
+		return p, false
+	}
+	if p.breaks() {
 		d.invalid(property, "type, charset, disposition, cid, language and location are printable ASCII")
 		return p, false
 	}

@@ -77,6 +77,9 @@ func TestDraftsGetWhatAMessageMustHave(t *testing.T) {
 	if ids := strs(got["messageId"]); len(ids) != 1 || !strings.HasSuffix(ids[0], "@agency.us") {
 		t.Errorf("message ids %q", ids)
 	}
+	id := d.create(object{"bodyValues": object{"t": object{"value": "x"}}, "bodyStructure": object{"partId": "t", "header:Date:asDate": "2026-01-02T03:04:05Z"}})
+	got = d.get(id, nil, "header:Date:asDate:all", "sentAt")
+	equal(t, "a date that the body gives", got, object{"id": id, "sentAt": "2026-01-02T03:04:05Z", "header:Date:asDate:all": []any{"2026-01-02T03:04:05Z"}})
 }
 
 func TestBodyListsAreArrangedAsMIME(t *testing.T) {
@@ -155,34 +158,39 @@ func TestWrongDraftsAreRefused(t *testing.T) {
 		kind       string
 		properties []string
 	}{
-		"no mailbox":             {object{}, "invalidProperties", []string{"mailboxIds"}},
-		"several":                {object{"mailboxIds": object{}, "keywords": object{"": true}, "id": "x", "colour": 1, "headers": []any{}}, "invalidProperties", []string{"colour", "headers", "id", "keywords", "mailboxIds"}},
-		"field twice":            {object{"mailboxIds": in, "from": []object{}, "header:FROM": " x"}, "invalidProperties", []string{"header:FROM", "from"}},
-		"forbidden form":         {object{"mailboxIds": in, "header:From:asDate": "x"}, "invalidProperties", []string{"header:From:asDate"}},
-		"content field":          {object{"mailboxIds": in, "header:Content-Type": " x/y"}, "invalidProperties", []string{"header:Content-Type"}},
-		"injection":              {object{"mailboxIds": in, "header:X": " a\r\nBcc: b"}, "invalidProperties", []string{"header:X"}},
-		"wrong date":             {object{"mailboxIds": in, "sentAt": "today"}, "invalidProperties", []string{"sentAt"}},
-		"wrong receivedAt":       {object{"mailboxIds": in, "receivedAt": "today"}, "invalidProperties", []string{"receivedAt"}},
-		"wrong type":             {object{"mailboxIds": in, "subject": 1}, "invalidProperties", []string{"subject"}},
-		"address type":           {object{"mailboxIds": in, "to": []object{{"mail": "x"}}}, "invalidProperties", []string{"to"}},
-		"structure and body":     {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(nil), "textBody": []object{part(nil)}}, "invalidProperties", []string{"textBody"}},
-		"two text bodies":        {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(nil), part(nil)}}, "invalidProperties", []string{"textBody"}},
-		"html as text":           {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"type": "text/html"})}}, "invalidProperties", []string{"textBody"}},
-		"no value":               {object{"mailboxIds": in, "textBody": []object{part(nil)}}, "invalidProperties", []string{"textBody"}},
-		"truncated value":        {object{"mailboxIds": in, "bodyValues": object{"t": object{"value": "x", "isTruncated": true}}, "textBody": []object{part(nil)}}, "invalidProperties", []string{"bodyValues"}},
-		"charset of a value":     {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"charset": "utf-8"})}}, "invalidProperties", []string{"textBody"}},
-		"size of a value":        {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"size": 1})}}, "invalidProperties", []string{"textBody"}},
-		"both ids":               {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"blobId": "B0"})}}, "invalidProperties", []string{"textBody"}},
-		"neither id":             {object{"mailboxIds": in, "attachments": []object{{"type": "a/b"}}}, "invalidProperties", []string{"attachments"}},
-		"headers of a part":      {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"headers": []any{}})}, "invalidProperties", []string{"bodyStructure"}},
-		"encoding of a part":     {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"header:Content-Transfer-Encoding": " 7bit"})}, "invalidProperties", []string{"bodyStructure"}},
-		"type twice":             {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"header:Content-Type": " a/b"})}, "invalidProperties", []string{"bodyStructure"}},
-		"field of the email":     {object{"mailboxIds": in, "bodyValues": values, "subject": "x", "bodyStructure": part(object{"header:Subject": " y"})}, "invalidProperties", []string{"bodyStructure"}},
-		"empty multipart":        {object{"mailboxIds": in, "bodyStructure": object{"type": "multipart/mixed", "subParts": []any{}}}, "invalidProperties", []string{"bodyStructure"}},
-		"parts of a leaf":        {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"subParts": []any{}})}, "invalidProperties", []string{"bodyStructure"}},
-		"injected type":          {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"type": "a/b\r\nX: y"})}, "invalidProperties", []string{"bodyStructure"}},
-		"part is no object":      {object{"mailboxIds": in, "attachments": []any{1}}, "invalidProperties", []string{"attachments"}},
-		"blobs that are missing": {object{"mailboxIds": in, "attachments": []object{{"blobId": "B0"}, {"blobId": "B1"}}}, "blobNotFound", []string{}},
+		"no mailbox":              {object{}, "invalidProperties", []string{"mailboxIds"}},
+		"several":                 {object{"mailboxIds": object{}, "keywords": object{"": true}, "id": "x", "colour": 1, "headers": []any{}}, "invalidProperties", []string{"colour", "headers", "id", "keywords", "mailboxIds"}},
+		"field twice":             {object{"mailboxIds": in, "from": []object{}, "header:FROM": " x"}, "invalidProperties", []string{"header:FROM", "from"}},
+		"field twice, as nothing": {object{"mailboxIds": in, "from": nil, "header:FROM": nil}, "invalidProperties", []string{"header:FROM"}},
+		"fields of none twice":    {object{"mailboxIds": in, "header:X:asText:all": []any{}, "header:x": " y"}, "invalidProperties", []string{"header:x"}},
+		"field of the body too":   {object{"mailboxIds": in, "bodyValues": values, "subject": nil, "bodyStructure": part(object{"header:Subject": " y"})}, "invalidProperties", []string{"bodyStructure"}},
+		"forbidden form":          {object{"mailboxIds": in, "header:From:asDate": "x"}, "invalidProperties", []string{"header:From:asDate"}},
+		"content field":           {object{"mailboxIds": in, "header:Content-Type": " x/y"}, "invalidProperties", []string{"header:Content-Type"}},
+		"injection":               {object{"mailboxIds": in, "header:X": " a\r\nBcc: b"}, "invalidProperties", []string{"header:X"}},
+		"wrong date":              {object{"mailboxIds": in, "sentAt": "today"}, "invalidProperties", []string{"sentAt"}},
+		"wrong receivedAt":        {object{"mailboxIds": in, "receivedAt": "today"}, "invalidProperties", []string{"receivedAt"}},
+		"wrong type":              {object{"mailboxIds": in, "subject": 1}, "invalidProperties", []string{"subject"}},
+		"address type":            {object{"mailboxIds": in, "to": []object{{"mail": "x"}}}, "invalidProperties", []string{"to"}},
+		"structure and body":      {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(nil), "textBody": []object{part(nil)}}, "invalidProperties", []string{"textBody"}},
+		"two text bodies":         {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(nil), part(nil)}}, "invalidProperties", []string{"textBody"}},
+		"html as text":            {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"type": "text/html"})}}, "invalidProperties", []string{"textBody"}},
+		"no value":                {object{"mailboxIds": in, "textBody": []object{part(nil)}}, "invalidProperties", []string{"textBody"}},
+		"truncated value":         {object{"mailboxIds": in, "bodyValues": object{"t": object{"value": "x", "isTruncated": true}}, "textBody": []object{part(nil)}}, "invalidProperties", []string{"bodyValues"}},
+		"charset of a value":      {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"charset": "utf-8"})}}, "invalidProperties", []string{"textBody"}},
+		"size of a value":         {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"size": 1})}}, "invalidProperties", []string{"textBody"}},
+		"both ids":                {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"blobId": "B0"})}}, "invalidProperties", []string{"textBody"}},
+		"neither id":              {object{"mailboxIds": in, "attachments": []object{{"type": "a/b"}}}, "invalidProperties", []string{"attachments"}},
+		"headers of a part":       {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"headers": []any{}})}, "invalidProperties", []string{"bodyStructure"}},
+		"encoding of a part":      {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"header:Content-Transfer-Encoding": " 7bit"})}, "invalidProperties", []string{"bodyStructure"}},
+		"type twice":              {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"header:Content-Type": " a/b"})}, "invalidProperties", []string{"bodyStructure"}},
+		"field of the email":      {object{"mailboxIds": in, "bodyValues": values, "subject": "x", "bodyStructure": part(object{"header:Subject": " y"})}, "invalidProperties", []string{"bodyStructure"}},
+		"empty multipart":         {object{"mailboxIds": in, "bodyStructure": object{"type": "multipart/mixed", "subParts": []any{}}}, "invalidProperties", []string{"bodyStructure"}},
+		"parts of a leaf":         {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"subParts": []any{}})}, "invalidProperties", []string{"bodyStructure"}},
+		"injected type":           {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"type": "a/b\r\nX: y"})}, "invalidProperties", []string{"bodyStructure"}},
+		"type with parameters":    {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"type": "text/plain; charset=utf-8"})}}, "invalidProperties", []string{"textBody"}},
+		"type without a subtype":  {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"type": "text"})}, "invalidProperties", []string{"bodyStructure"}},
+		"part is no object":       {object{"mailboxIds": in, "attachments": []any{1}}, "invalidProperties", []string{"attachments"}},
+		"blobs that are missing":  {object{"mailboxIds": in, "attachments": []object{{"blobId": "B0"}, {"blobId": "B1"}}}, "blobNotFound", []string{}},
 	} {
 		out := d.call("Email/set", object{"create": object{"x": c.email}})
 		kind, properties := setError(out, "notCreated", "x")

@@ -206,11 +206,9 @@ func (s *Service) emailQueryChanges(ctx context.Context, call *jmap.Call, args *
 				return err
 			}
 		}
-		if err := queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out); err != nil {
-			return err
-		}
+		queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out)
 		l.upTo(results, args.UpToID, out)
-		return nil
+		return tooManyChanges(&args.QueryChangesArguments, out)
 	})
 	return out, err
 }

@@ -96,13 +96,7 @@ func (m *emailSetter) update(reference string) func(*edit) error {
 // patched returns the mailboxes and keywords of an email as the patch makes them. Other properties may only be
 // given as they are (RFC 8620 section 5.3).
 func (m *emailSetter) patched(e *edit, email *email, patch jmap.PatchObject) (mailboxes, keywords []string, err error) {
-	own, wrong, err := m.splitPatch(e, email, patch)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(wrong) > 0 {
-		return nil, nil, jmap.InvalidProperties("only mailboxIds, keywords and "+label.Property+" can change", wrong...)
-	}
+	own, others := m.splitPatch(patch)
 	raw, err := json.Marshal(map[string]any{"mailboxIds": set(email.Mailboxes), "keywords": set(email.Keywords)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("patch email: %w", err)
@@ -110,6 +104,13 @@ func (m *emailSetter) patched(e *edit, email *email, patch jmap.PatchObject) (ma
 	next, refused := own.Apply(raw)
 	if refused != nil {
 		return nil, nil, refused
+	}
+	wrong, err := m.changes(e, email, others)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(wrong) > 0 {
+		return nil, nil, jmap.InvalidProperties("only mailboxIds, keywords and "+label.Property+" can change", wrong...)
 	}
 	var want struct {
 		MailboxIDs map[string]bool `json:"mailboxIds"`
@@ -128,10 +129,10 @@ func (m *emailSetter) patched(e *edit, email *email, patch jmap.PatchObject) (ma
 	return mailboxes, keywords, nil
 }
 
-// splitPatch takes the patches of mailboxIds and keywords, with keywords in lower case and creation ids resolved,
-// and lists the other properties that the patch would change.
-func (m *emailSetter) splitPatch(e *edit, email *email, patch jmap.PatchObject) (own jmap.PatchObject, wrong []string, err error) {
-	own = jmap.PatchObject{}
+// splitPatch parts the patches of mailboxIds and keywords, with keywords in lower case and creation ids resolved, from
+// those of other properties.
+func (m *emailSetter) splitPatch(patch jmap.PatchObject) (own, others jmap.PatchObject) {
+	own, others = jmap.PatchObject{}, jmap.PatchObject{}
 	for path, value := range patch {
 		property, member, _ := strings.Cut(path, "/")
 		switch property {
@@ -143,37 +144,51 @@ func (m *emailSetter) splitPatch(e *edit, email *email, patch jmap.PatchObject) 
 			}
 			own[path] = value
 		default:
-			equal, err := m.unchanged(e, email, path, value)
-			if err != nil {
-				return nil, nil, err
-			}
-			if !equal {
-				wrong = append(wrong, path)
-			}
+			others[path] = value
 		}
 	}
-	slices.Sort(wrong)
-	return own, wrong, nil
+	return own, others
 }
 
-// unchanged says whether a patch sets a property to what it is.
-func (m *emailSetter) unchanged(e *edit, email *email, property string, value json.RawMessage) (bool, error) {
+// changes lists the properties of an email that a patch would change, or that no email has. A patch that cannot be
+// applied is a SetError.
+func (m *emailSetter) changes(e *edit, email *email, patch jmap.PatchObject) ([]string, error) {
+	have := map[string]any{}
+	var wrong []string
+	for _, property := range patch.Properties() {
+		value, known, err := m.value(e, email, property)
+		if err != nil {
+			return nil, err
+		}
+		if have[property] = value; !known {
+			wrong = append(wrong, property)
+		}
+	}
+	raw, err := json.Marshal(have)
+	if err != nil {
+		return nil, fmt.Errorf("patch email: %w", err)
+	}
+	next, refused := patch.Apply(raw)
+	if refused != nil {
+		return nil, refused
+	}
+	changed, err := differing(raw, next)
+	wrong = append(wrong, changed...)
+	slices.Sort(wrong)
+	return slices.Compact(wrong), err
+}
+
+// value returns a property of an email; known is false when emails have no such property.
+func (m *emailSetter) value(e *edit, email *email, property string) (value any, known bool, err error) {
 	properties, smimeNames := cutSMIME(m.call, []string{property})
 	sel, err := newSelection(properties, nil, bodyArguments{})
 	if err != nil {
-		return false, nil //nolint:nilerr // the property does not exist, so the patch is wrong
+		return nil, false, nil //nolint:nilerr // the property does not exist, so the patch is wrong
 	}
 	sel.signatures = m.service.newVerifier(e.account, e.tenant)
 	sel.signatures.names = smimeNames
 	object, err := m.service.emailObject(e.ctx, e.tx, e.account, e.tenant, email, sel)
-	if err != nil {
-		return false, err
-	}
-	have, err := json.Marshal(object[property])
-	if err != nil {
-		return false, fmt.Errorf("compare %s: %w", property, err)
-	}
-	return sameJSON(have, value), nil
+	return object[property], true, err
 }
 
 func sameJSON(a, b json.RawMessage) bool {

@@ -230,6 +230,11 @@ func TestPatchesChangeMailboxesAndKeywords(t *testing.T) {
 		{"no such mailbox", object{"mailboxIds/b999": true}, "invalidProperties", []string{trash}, []string{"y"}},
 		{"not true", object{"keywords/z": false}, "invalidProperties", []string{trash}, []string{"y"}},
 		{"prefix of another", object{"keywords": object{}, "keywords/z": true}, "invalidPatch", []string{trash}, []string{"y"}},
+		{"within a property that no email has", object{"nothing/x": 1}, "invalidPatch", []string{trash}, []string{"y"}},
+		{"within a list", object{"from/0/name": "x"}, "invalidPatch", []string{trash}, []string{"y"}},
+		{"within a keyword", object{"keywords/y/x": true}, "invalidPatch", []string{trash}, []string{"y"}},
+		{"a bad pointer beside a wrong property", object{"size": 1, "keywords/~": true}, "invalidPatch", []string{trash}, []string{"y"}},
+		{"a property that no email has, as nothing", object{"nothing": nil}, "invalidProperties", []string{trash}, []string{"y"}},
 		{"wrong type", object{"keywords/z": 1}, "invalidProperties", []string{trash}, []string{"y"}},
 		{"both mailboxes", object{"mailboxIds/" + inbox: true}, "", []string{inbox, trash}, []string{"y"}},
 	} {

@@ -29,7 +29,7 @@ func (t *utcTime) UnmarshalJSON(raw []byte) error {
 // parseUTC reads a UTCDate, in milliseconds since 1970.
 func parseUTC(text string) (int64, error) {
 	at, err := time.Parse("2006-01-02T15:04:05.999999999Z", text)
-	if err != nil {
+	if err != nil || strings.Contains(text, ",") {
 		return 0, jmap.InvalidArguments("%q is not a UTCDate such as 2026-11-23T18:25:00Z", text)
 	}
 	return at.UnixMilli(), nil
@@ -81,6 +81,11 @@ const maxSearch = 1024
 func (c *emailCondition) check() error {
 	if c.Header != nil && len(c.Header) != 1 && len(c.Header) != 2 {
 		return jmap.InvalidArguments("filter: header: one or two strings, a field name and a text")
+	}
+	for name, size := range map[string]*int64{"minSize": c.MinSize, "maxSize": c.MaxSize} {
+		if size != nil && (*size < 0 || *size > jmap.MaxInt) {
+			return jmap.InvalidArguments("filter: %s: not an UnsignedInt", name)
+		}
 	}
 	for _, search := range c.searches() {
 		if len(search) > maxSearch {

@@ -147,8 +147,15 @@ func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.Ge
 		if err != nil {
 			return err
 		}
+		if err := showSubscriptions(ctx, r, args.AccountID, subscriberOf(call, args.AccountID), boxes); err != nil {
+			return err
+		}
 		for _, box := range boxes {
-			object, err := box.object().properties(args.Properties)
+			shown := box.object()
+			if !call.Principal.CanWrite(args.AccountID) {
+				shown.MyRights = mailboxRights{MayReadItems: true}
+			}
+			object, err := shown.properties(args.Properties)
 			if err != nil {
 				return err
 			}

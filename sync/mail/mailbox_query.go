@@ -145,14 +145,14 @@ func (l *mailboxLister) compareAlone(a, b *mailbox) int {
 }
 
 // mailboxQuery answers Mailbox/query (RFC 8621 section 2.3).
-func (s *Service) mailboxQuery(ctx context.Context, _ *jmap.Call, args *mailboxQueryArguments) (*jmap.QueryResponse, error) {
+func (s *Service) mailboxQuery(ctx context.Context, call *jmap.Call, args *mailboxQueryArguments) (*jmap.QueryResponse, error) {
 	l, err := newMailboxLister(args.Filter, args.Sort, args.treeArguments)
 	if err != nil {
 		return nil, err
 	}
 	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: true}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
-		boxes, err := readMailboxes(ctx, r, args.AccountID)
+		boxes, err := seenMailboxes(ctx, r, call, args.AccountID)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (s *Service) mailboxQuery(ctx context.Context, _ *jmap.Call, args *mailboxQ
 }
 
 // mailboxQueryChanges answers Mailbox/queryChanges (RFC 8621 section 2.4).
-func (s *Service) mailboxQueryChanges(ctx context.Context, _ *jmap.Call, args *mailboxQueryChangesArguments) (*jmap.QueryChangesResponse, error) {
+func (s *Service) mailboxQueryChanges(ctx context.Context, call *jmap.Call, args *mailboxQueryChangesArguments) (*jmap.QueryChangesResponse, error) {
 	l, err := newMailboxLister(args.Filter, args.Sort, args.treeArguments)
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (s *Service) mailboxQueryChanges(ctx context.Context, _ *jmap.Call, args *m
 		if err != nil {
 			return cannotCalculate(err)
 		}
-		boxes, err := readMailboxes(ctx, r, args.AccountID)
+		boxes, err := seenMailboxes(ctx, r, call, args.AccountID)
 		if err != nil {
 			return err
 		}
@@ -189,7 +189,8 @@ func (s *Service) mailboxQueryChanges(ctx context.Context, _ *jmap.Call, args *m
 			l.addDescendants(boxes, changed)
 		}
 		out.NewQueryState = c.New
-		return queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out)
+		queryChanges(results, c.Created, changed, &args.QueryChangesArguments, out)
+		return tooManyChanges(&args.QueryChangesArguments, out)
 	})
 	return out, err
 }

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,7 +41,7 @@ type mailboxCreate struct {
 
 // mailboxSet answers Mailbox/set (RFC 8621 section 2.5).
 func (s *Service) mailboxSet(ctx context.Context, call *jmap.Call, args *mailboxSetArguments) (*jmap.SetResponse, error) {
-	m := &mailboxSetter{call: call, args: args, out: newOutcome(args.AccountID)}
+	m := &mailboxSetter{call: call, args: args, out: newOutcome(args.AccountID), subscriber: subscriberOf(call, args.AccountID), subscribed: map[string]bool{}}
 	w := &setter{service: s, account: args.AccountID, kind: typeMailbox, ifInState: args.IfInState}
 	var ops []func(*edit) error
 	for _, id := range creationOrder(args.Create) {
@@ -92,6 +93,10 @@ type mailboxSetter struct {
 	out  *outcome
 	// pending are the creations and updates that were refused so far.
 	pending []*attempt
+	// subscriber is the user, when the account is somebody else's. Then subscribed is what updates want its
+	// subscriptions to be, by the id of the mailbox.
+	subscriber string
+	subscribed map[string]bool
 }
 
 func (m *mailboxSetter) create(creation string) func(*edit) error {
@@ -118,6 +123,10 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 		if err != nil {
 			return err
 		}
+		if err := m.subscribe(e, box.ID, box.IsSubscribed); err != nil {
+			return err
+		}
+		box.IsSubscribed = box.IsSubscribed && m.subscriber == ""
 		var sent map[string]json.RawMessage
 		if err := json.Unmarshal(m.args.Create[creation], &sent); err != nil {
 			return err
@@ -158,7 +167,7 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 		if slices.Contains(m.args.Destroy, reference) {
 			return &jmap.SetError{Type: jmap.SetErrorWillDestroy}
 		}
-		changed, err := m.patched(box, m.args.Update[reference])
+		changed, err := m.patched(e, box, m.args.Update[reference])
 		if err != nil {
 			return err
 		}
@@ -168,13 +177,20 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 		if err := e.updateMailbox(box, changed); err != nil {
 			return err
 		}
+		if err := m.subscribe(e, id, m.subscribed[id]); err != nil {
+			return err
+		}
 		return m.out.updated(id, nil)
 	}
 }
 
 // patched returns the mailbox as the patch makes it.
-func (m *mailboxSetter) patched(box *mailbox, patch jmap.PatchObject) (*mailbox, error) {
-	raw, err := json.Marshal(box.object())
+func (m *mailboxSetter) patched(e *edit, box *mailbox, patch jmap.PatchObject) (*mailbox, error) {
+	seen, err := m.seen(e, box)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(seen.object())
 	if err != nil {
 		return nil, fmt.Errorf("encode mailbox: %w", err)
 	}
@@ -188,7 +204,10 @@ func (m *mailboxSetter) patched(box *mailbox, patch jmap.PatchObject) (*mailbox,
 	}
 	changed := *box
 	changed.Name, changed.Role = want.Name, want.Role
-	changed.SortOrder, changed.IsSubscribed = want.SortOrder, want.IsSubscribed
+	changed.SortOrder = want.SortOrder
+	if m.subscribed[box.ID] = want.IsSubscribed; m.subscriber == "" {
+		changed.IsSubscribed = want.IsSubscribed
+	}
 	if refused := m.parent(&changed, want.ParentID); refused != nil {
 		return nil, refused
 	}
@@ -298,7 +317,7 @@ func (e *edit) destroyMailbox(id string, removeEmails bool) error {
 	case box.TotalEmails > 0 && !removeEmails:
 		return &jmap.SetError{Type: "mailboxHasEmail", Description: "move its emails, or set onDestroyRemoveEmails"}
 	}
-	if err := e.emptyMailbox(id); err != nil {
+	if err := cmp.Or(e.emptyMailbox(id), e.endSubscriptions(id)); err != nil {
 		return err
 	}
 	trash := box.has("trash")

@@ -111,7 +111,7 @@ func (m *mailboxSetter) swaps(e *edit) ([]*swap, error) {
 		if a.patch == nil || box == nil || slices.Contains(m.args.Destroy, a.reference) {
 			continue
 		}
-		changed, err := m.patched(box, a.patch)
+		changed, err := m.patched(e, box, a.patch)
 		if refused, err := refusal(err); refused != nil || err != nil {
 			if err != nil {
 				return nil, err
@@ -152,7 +152,7 @@ func (m *mailboxSetter) swapped(e *edit, swaps []*swap) error {
 			e.tx.Set(e.keys.role(*s.new.Role), []byte(s.box.ID))
 		}
 		trash = trash || s.old.has("trash") != s.new.has("trash")
-		errs = append(errs, m.out.updated(s.box.ID, nil))
+		errs = append(errs, m.subscribe(e, s.box.ID, m.subscribed[s.box.ID]), m.out.updated(s.box.ID, nil))
 		s.attempt.refused = nil
 	}
 	m.pending = slices.DeleteFunc(m.pending, func(a *attempt) bool { return a.refused == nil })

@@ -110,7 +110,7 @@ func queryLimit(args *jmap.QueryArguments, out *jmap.QueryResponse) int64 {
 
 // queryChanges fills in what changed in the results of a query (RFC 8620 section 5.6), given the present results,
 // the records that are new, and every record whose place may have changed.
-func queryChanges(results, created []string, changed map[string]bool, args *jmap.QueryChangesArguments, out *jmap.QueryChangesResponse) error {
+func queryChanges(results, created []string, changed map[string]bool, args *jmap.QueryChangesArguments, out *jmap.QueryChangesResponse) {
 	fresh := map[string]bool{}
 	for _, id := range created {
 		fresh[id] = true
@@ -126,11 +126,15 @@ func queryChanges(results, created []string, changed map[string]bool, args *jmap
 			out.Added = append(out.Added, jmap.AddedItem{ID: id, Index: int64(i)})
 		}
 	}
-	if args.MaxChanges != nil && int64(len(out.Removed)+len(out.Added)) > *args.MaxChanges {
-		return &jmap.MethodError{Type: jmap.ErrorTooManyChanges, Description: "query again instead"}
-	}
 	if args.CalculateTotal {
 		out.Total = new(int64(len(results)))
+	}
+}
+
+// tooManyChanges refuses an answer with more changes than its client wants.
+func tooManyChanges(args *jmap.QueryChangesArguments, out *jmap.QueryChangesResponse) error {
+	if args.MaxChanges != nil && int64(len(out.Removed)+len(out.Added)) > *args.MaxChanges {
+		return &jmap.MethodError{Type: jmap.ErrorTooManyChanges, Description: "query again instead"}
 	}
 	return nil
 }

@@ -102,6 +102,11 @@ func TestEmailsAreFiltered(t *testing.T) {
 		"header":      object{"header": []string{}},
 		"long header": object{"header": []string{"a", "b", "c"}},
 		"date":        object{"before": "yesterday"},
+		"zone":        object{"before": "2026-11-23T12:00:00+00:00"},
+		"small t":     object{"after": "2026-11-23t12:00:00z"},
+		"comma":       object{"after": "2026-11-23T12:00:00,5Z"},
+		"below zero":  object{"minSize": -1},
+		"too great":   object{"maxSize": 1 << 53},
 		"type":        object{"minSize": "big"},
 		"operator":    object{"operator": "XOR", "conditions": []any{}},
 	} {
@@ -340,7 +345,7 @@ func TestQueryChangesAreBounded(t *testing.T) {
 	d.add(inbox, mime("x", "Subject: c"))
 	sort := []object{{"property": "receivedAt"}}
 	equal(t, "few", d.refused("Email/queryChanges", object{"sinceQueryState": state, "maxChanges": 1}), jmap.ErrorTooManyChanges)
-	out := d.call("Email/queryChanges", object{"sinceQueryState": state, "upToId": first, "sort": sort})
+	out := d.call("Email/queryChanges", object{"sinceQueryState": state, "upToId": first, "sort": sort, "maxChanges": 0})
 	equal(t, "after upToId", len(list(out["added"])), 0)
 	out = d.call("Email/queryChanges", object{"sinceQueryState": state, "upToId": first, "sort": sort, "filter": object{"inMailbox": inbox}})
 	equal(t, "upToId of a mutable query", len(list(out["added"])), 2)

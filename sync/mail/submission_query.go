@@ -123,7 +123,8 @@ func (s *Service) submissionQueryChanges(ctx context.Context, _ *jmap.Call, args
 			changed[id] = true
 		}
 		out.NewQueryState = c.New
-		return queryChanges(ids, c.Created, changed, args, out)
+		queryChanges(ids, c.Created, changed, args, out)
+		return tooManyChanges(args, out)
 	})
 	return out, err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -336,4 +337,20 @@ func FuzzAcceptsGzip(f *testing.F) {
 			t.Errorf("%q accepts gzip", header)
 		}
 	})
+}
+
+// TestDefaultPingsAreWithinTheStandard has the bounds of RFC 8620 §7.3.
+func TestDefaultPingsAreWithinTheStandard(t *testing.T) {
+	t.Parallel()
+	limits := DefaultPushLimits()
+	if limits.MinPing > 30*time.Second || limits.MaxPing < 300*time.Second {
+		t.Errorf("pings from %s to %s", limits.MinPing, limits.MaxPing)
+	}
+	s := &Server{options: Options{Push: limits}}
+	for wish, want := range map[string]time.Duration{"0": 0, "1": limits.MinPing, "30": 30 * time.Second, "300": 300 * time.Second, "2000000000": limits.MaxPing} {
+		query, problem := s.parseStreamQuery(httptest.NewRequest(http.MethodGet, "/?types=*&closeafter=no&ping="+wish, http.NoBody))
+		if problem != nil || query.ping != want {
+			t.Errorf("ping=%s: %s, %v, want %s", wish, query.ping, problem, want)
+		}
+	}
 }

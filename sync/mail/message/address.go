@@ -2,6 +2,8 @@ package message
 
 import (
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Address is a mailbox of an address list (RFC 8621 section 4.1.2.3).
@@ -44,7 +46,8 @@ type addressParser struct {
 	at      int
 	groups  []AddressGroup
 	grouped bool
-	// phrase is the text of the present mailbox as a display name, plain the same text as an address.
+	// phrase is the text of the present mailbox as a display name, plain the same text as an address. Encoded words are
+	// decoded in the one, but not within quotes, where none may be (RFC 2047 section 5).
 	phrase, plain strings.Builder
 	angle         *string
 	comment       string
@@ -78,7 +81,7 @@ func (p *addressParser) step() {
 		}
 		text := p.cut(end)
 		p.plain.WriteString(text)
-		p.phrase.WriteString(text)
+		p.phrase.WriteString(DecodeWords(text))
 	}
 }
 
@@ -143,7 +146,7 @@ func (p *addressParser) finish() {
 
 func (p *addressParser) mailbox() (Address, bool) {
 	name := displayName(p.phrase.String())
-	comment := displayName(p.comment)
+	comment := displayName(DecodeWords(strings.TrimSpace(p.comment)))
 	if p.angle == nil {
 		plain := strings.TrimSpace(p.plain.String())
 		if plain == "" {
@@ -163,10 +166,8 @@ func (p *addressParser) reset() {
 	p.angle, p.comment = nil, ""
 }
 
-// displayName decodes a phrase and collapses the white space around its words.
-func displayName(phrase string) string {
-	return strings.TrimSpace(DecodeWords(strings.TrimSpace(phrase)))
-}
+// displayName normalizes a phrase, without the white space around its words.
+func displayName(phrase string) string { return strings.TrimSpace(norm.NFC.String(phrase)) }
 
 func orNull(s string) *string {
 	if s == "" {

@@ -151,6 +151,8 @@ func TestHeaderFormsFollowTheStandard(t *testing.T) {
 			},
 		},
 		{"comment as name", "To: ann@x (Ann (the) first)\r\n", "header:To:asAddresses", []Address{address("Ann (the) first", "ann@x")}},
+		{"words in a phrase and a comment", "To: =?utf-8?q?=C3=A4?=\r\n =?utf-8?q?b?= c <a@b>, x@y (=?utf-8?q?=C3=A4?=)\r\n", "header:To:asAddresses", []Address{address("äb c", "a@b"), address("ä", "x@y")}},
+		{"no word within quotes", "To: \"=?utf-8?q?b?=\" =?utf-8?q?c?= <a@b>\r\n", "header:To:asAddresses", []Address{address("=?utf-8?q?b?= c", "a@b")}},
 		{"quoted pairs", "To: \"A \\\"B\\\" C\" <a@b>\r\n", "header:To:asAddresses", []Address{address("A \"B\" C", "a@b")}},
 		{"quoted local part", "To: \"a b\"@c, <\"x y\"@z>\r\n", "header:To:asAddresses", []Address{address("", "\"a b\"@c"), address("", "\"x y\"@z")}},
 		{"route", "To: A <@x,@y:a@b>\r\n", "header:To:asAddresses", []Address{address("A", "a@b")}},
