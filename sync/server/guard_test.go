@@ -1,9 +1,13 @@
 package server
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
+
+	"golang.org/x/net/http2"
 )
 
 func TestConnectionsOfAnAddressAreLimited(t *testing.T) {
@@ -50,5 +54,33 @@ func TestAnIPv6NetworkCountsAsOneClient(t *testing.T) {
 	}
 	if got := network(&net.UnixAddr{Name: "/socket"}); got != "/socket" {
 		t.Errorf("a socket counts as %q", got)
+	}
+}
+
+func TestAConnectionHasABoundedNumberOfStreams(t *testing.T) {
+	t.Parallel()
+	r := start(t, loaded(LoadLimits{StreamsPerConnection: 7}))
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(r.url, "https://"), &tls.Config{RootCAs: r.pool, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(conn, conn)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	frame, err := framer.ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := frame.(*http2.SettingsFrame)
+	if !ok {
+		t.Fatalf("the first frame is %v, want SETTINGS", frame)
+	}
+	if got, _ := settings.Value(http2.SettingMaxConcurrentStreams); got != 7 {
+		t.Errorf("%d streams, want 7", got)
 	}
 }

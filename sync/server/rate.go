@@ -36,8 +36,8 @@ type buckets struct {
 type bucket struct {
 	key     string
 	limiter *rate.Limiter
-	// full is when the bucket is full again, unless it is used.
-	full    time.Time
+	// ends is when the bucket is full again, and is forgotten unless it is used.
+	ends    time.Time
 	element *list.Element
 }
 
@@ -76,9 +76,11 @@ func (b *buckets) charge(key string, n int, now time.Time) {
 	b.keep(k, k.limiter.TokensAt(now), now)
 }
 
-// keep keeps a bucket with so many tokens until it is full.
+// keep keeps a bucket with so many tokens until it is full, and a little longer, so that
+// it is not made anew for each request.
 func (b *buckets) keep(k *bucket, tokens float64, now time.Time) {
-	k.full = now.Add(b.within(float64(b.rate.Burst) - tokens))
+	const least = 10 * time.Second
+	k.ends = now.Add(max(least, b.within(float64(b.rate.Burst)-tokens)))
 	b.used.MoveToBack(k.element)
 	b.forget(now)
 }
@@ -104,7 +106,7 @@ func (b *buckets) bucket(key string) *bucket {
 func (b *buckets) forget(now time.Time) {
 	for e := b.used.Front(); e != nil; e = b.used.Front() {
 		k, _ := e.Value.(*bucket)
-		if now.Before(k.full) {
+		if now.Before(k.ends) {
 			return
 		}
 		b.used.Remove(e)
