@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -51,23 +53,13 @@ func DefaultLoadLimits() LoadLimits {
 
 func (l LoadLimits) withDefaults() LoadLimits {
 	d := DefaultLoadLimits()
-	for _, rate := range []struct {
-		own *Rate
-		or  Rate
-	}{{&l.AccountRequests, d.AccountRequests}, {&l.TenantRequests, d.TenantRequests}, {&l.AccountUploads, d.AccountUploads}, {&l.TenantUploads, d.TenantUploads}} {
-		if *rate.own == (Rate{}) {
-			*rate.own = rate.or
-		}
-	}
-	if l.Downloads == 0 {
-		l.Downloads = d.Downloads
-	}
-	if l.StreamsPerConnection == 0 {
-		l.StreamsPerConnection = d.StreamsPerConnection
-	}
-	if l.RefusalDelay == 0 {
-		l.RefusalDelay = d.RefusalDelay
-	}
+	l.AccountRequests = cmp.Or(l.AccountRequests, d.AccountRequests)
+	l.TenantRequests = cmp.Or(l.TenantRequests, d.TenantRequests)
+	l.AccountUploads = cmp.Or(l.AccountUploads, d.AccountUploads)
+	l.TenantUploads = cmp.Or(l.TenantUploads, d.TenantUploads)
+	l.Downloads = cmp.Or(l.Downloads, d.Downloads)
+	l.StreamsPerConnection = cmp.Or(l.StreamsPerConnection, d.StreamsPerConnection)
+	l.RefusalDelay = cmp.Or(l.RefusalDelay, d.RefusalDelay)
 	return l
 }
 
@@ -184,7 +176,7 @@ func (s *Server) hold(ctx context.Context, account, limit string) {
 // sendLimit answers a request that exceeds a limit (RFC 8620 §3.6.1).
 func (s *Server) sendLimit(w http.ResponseWriter, r *http.Request, p *jmap.Principal, over *overLimit) {
 	s.hold(r.Context(), p.AccountID, over.name)
-	w.Header().Set("Retry-After", fmt.Sprint(seconds(over.again)))
+	w.Header().Set("Retry-After", strconv.FormatInt(seconds(over.again), 10))
 	sendProblem(w, r, over.problem())
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 
@@ -55,7 +56,7 @@ func (b *sharedBody) Read(p []byte) (int, error) {
 		return n, gone
 	}
 	b.slot, b.held = slot, true
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return io.EOF as it is
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}
 	return n, err

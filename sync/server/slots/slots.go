@@ -198,21 +198,21 @@ func (s *Scheduler) touch(t *tenant, now time.Time) {
 }
 
 // forget drops tenants that are no longer active, and tells whether there were any.
-func (s *Scheduler) forget(now time.Time) (any bool) {
+func (s *Scheduler) forget(now time.Time) (dropped bool) {
 	for e := s.recent.Front(); e != nil; e = s.recent.Front() {
 		t, _ := e.Value.(*tenant)
 		switch {
 		case now.Sub(t.used) < s.options.Active:
-			return any
+			return dropped
 		case t.running > 0 || t.waiting > 0:
 			s.touch(t, now)
 		default:
 			s.recent.Remove(e)
 			delete(s.tenants, t.name)
-			any = true
+			dropped = true
 		}
 	}
-	return any
+	return dropped
 }
 
 // admits tells whether a tenant may have one more slot.

@@ -298,7 +298,7 @@ func TestNoMoreThanTheSlotsAreInUse(t *testing.T) {
 	for n := range workers {
 		go func() {
 			for range rounds {
-				slot, err := s.Acquire(context.Background(), fmt.Sprint(n%7), fmt.Sprint(n%13))
+				slot, err := s.Acquire(t.Context(), fmt.Sprint(n%7), fmt.Sprint(n%13))
 				if err != nil {
 					finished <- err
 					return
