@@ -149,10 +149,11 @@ func (l *emailLister) scan(index store.Key, enough int64) ([]*candidate, error) 
 		if c.received, c.id, err = cutPlace(p.Key, index); err != nil {
 			return nil, err
 		}
-		if (indexed && l.collapse && seen[c.thread]) || !l.admits(c) {
-			if l.err != nil {
-				return nil, l.err
-			}
+		admitted := (!indexed || !l.collapse || !seen[c.thread]) && l.admits(c)
+		if l.err != nil {
+			return nil, l.err
+		}
+		if !admitted {
 			continue
 		}
 		seen[c.thread] = true
