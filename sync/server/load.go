@@ -63,7 +63,7 @@ func (l LoadLimits) withDefaults() LoadLimits {
 	return l
 }
 
-func (l *LoadLimits) check() error {
+func (l LoadLimits) check() error {
 	return errors.Join(
 		l.AccountRequests.check("account requests"), l.TenantRequests.check("tenant requests"),
 		l.AccountUploads.check("account uploads"), l.TenantUploads.check("tenant uploads"),

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -47,7 +47,7 @@ func TestFullBucketsAreForgotten(t *testing.T) {
 	b := newBuckets(Rate{PerSecond: 1, Burst: 10})
 	now := time.Unix(1000, 0)
 	for n := range 1000 {
-		b.take(fmt.Sprint(n), now)
+		b.take(strconv.Itoa(n), now)
 	}
 	now = now.Add(11 * time.Second)
 	b.take("last", now)

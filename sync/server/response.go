@@ -142,7 +142,7 @@ func sendProblem(w http.ResponseWriter, r *http.Request, problem *jmap.Problem) 
 // send sends a body. Errors of writing mean that the client is gone, and nobody is
 // left to tell.
 func send(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
-	sendEncoded(w, r, status, contentType, encode(r, body))
+	sendEncoded(w, r, status, contentType, encode(body, wantsGzip(r)))
 }
 
 // encoded is a body as it is sent.
@@ -151,9 +151,11 @@ type encoded struct {
 	compressed bool
 }
 
+func wantsGzip(r *http.Request) bool { return acceptsGzip(r.Header.Values("Accept-Encoding")) }
+
 // encode compresses a body when that is worth it and the client can read it.
-func encode(r *http.Request, body []byte) encoded {
-	if len(body) >= gzipMinimum && acceptsGzip(r.Header.Values("Accept-Encoding")) {
+func encode(body []byte, readsGzip bool) encoded {
+	if len(body) >= gzipMinimum && readsGzip {
 		return encoded{body: compress(body), compressed: true}
 	}
 	return encoded{body: body}

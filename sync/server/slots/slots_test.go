@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,12 +79,14 @@ func (b *bench) finish(tenant, account string) {
 // finishAll ends all work, in the order in which it began, until none is left.
 func (b *bench) finishAll() {
 	b.t.Helper()
-	for n := 0; n < len(b.begun); n++ {
+	n := 0
+	for n < len(b.begun) { // what begins meanwhile is ended too
 		if held := b.holding[b.begun[n]]; len(held) > 0 {
 			b.holding[b.begun[n]] = held[1:]
 			held[0].Release()
 			b.settle()
 		}
+		n++
 	}
 	s := b.scheduler
 	if s.running != 0 || s.turns.Len() != 0 || s.Waiting() != 0 {
@@ -272,7 +275,7 @@ func TestIdleTenantsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Slots: 1})
 		for n := range 1000 {
-			slot, err := s.Acquire(t.Context(), fmt.Sprint(n), "1")
+			slot, err := s.Acquire(t.Context(), strconv.Itoa(n), "1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -298,7 +301,7 @@ func TestNoMoreThanTheSlotsAreInUse(t *testing.T) {
 	for n := range workers {
 		go func() {
 			for range rounds {
-				slot, err := s.Acquire(t.Context(), fmt.Sprint(n%7), fmt.Sprint(n%13))
+				slot, err := s.Acquire(t.Context(), strconv.Itoa(n%7), strconv.Itoa(n%13))
 				if err != nil {
 					finished <- err
 					return
