@@ -22,6 +22,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
 	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
+	"github.com/bailiwick-dev/bailiwick/sync/server/slots"
 	"github.com/bailiwick-dev/bailiwick/sync/shared"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
@@ -126,9 +127,13 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}},
 		Certificates:         r.certs,
 		MinimumTLS:           minimumTLS,
-		DrainDelay:           drainDelay,
-		Logger:               r.logger,
-		Metrics:              r.registry,
+		Load: server.LoadLimits{
+			Slots:                 slots.Options{Slots: int(r.flags.requestSlots)},
+			ConnectionsPerAddress: int(r.flags.addressConnections),
+		},
+		DrainDelay: drainDelay,
+		Logger:     r.logger,
+		Metrics:    r.registry,
 	})
 	return err
 }

@@ -31,6 +31,8 @@ type syncFlags struct {
 	logLevel           slog.Level
 	pushKeyGeneration  uint64
 	pushToLoopback     bool
+	requestSlots       uint16
+	addressConnections uint16
 	delivery           deliveryFlags
 }
 
@@ -64,6 +66,8 @@ func newSyncCommand() *cobra.Command {
 	set.StringVar(&f.replica, "replica", "", "the name of this pod, under which it reports")
 	set.Uint64Var(&f.pushKeyGeneration, "push-key-generation", 1, "raise it to have the key replaced by which the region identifies itself to push services; the old key serves its subscriptions for 7 more days")
 	set.BoolVar(&f.pushToLoopback, "development-push-to-loopback", false, "let push subscriptions name https and http URLs on this machine; for development alone")
+	set.Uint16Var(&f.requestSlots, "request-slots", 0, "how many requests and uploads are worked on at a time; 0 means four for each processor")
+	set.Uint16Var(&f.addressConnections, "connections-per-address", 0, "how many connections one client address may have open; 0 means any number, right behind a load balancer that hides the addresses of clients")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "the lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	f.delivery.register(cmd)
 	return cmd

@@ -21,6 +21,7 @@ type finder struct {
 	tenant  string
 	threads map[string][]member
 	terms   map[string][]string
+	effort  effort
 	// signatures tells what S/MIME signatures are worth.
 	signatures *verifier
 	// err is the first error of a condition, which has no other way to tell it.
@@ -37,6 +38,8 @@ type candidate struct {
 	email  *email
 	row    map[string]json.RawMessage
 	body   *string
+	// order is what the candidate is sorted by, once it is in the results.
+	order []sortKey
 }
 
 func (f *finder) fail(err error) {
@@ -49,6 +52,7 @@ func (f *finder) fail(err error) {
 func (c *candidate) meta() *email {
 	if c.email == nil {
 		c.email = &email{ID: c.id}
+		c.finder.spend(effortLookup)
 		if _, err := readJSON(c.finder.ctx, c.finder.reader, keys(c.finder.account).email(c.id), c.email); err != nil {
 			c.finder.fail(err)
 		}
@@ -66,6 +70,7 @@ func (c *candidate) members() []member {
 	if err != nil {
 		f.fail(err)
 	}
+	f.spend(effortLookup * (1 + len(members)))
 	f.threads[c.thread] = members
 	return members
 }
@@ -119,11 +124,11 @@ func (c *candidate) matchesText(cond *emailCondition) bool {
 		text *string
 		name string
 	}{{cond.From, "from"}, {cond.To, "to"}, {cond.Cc, "cc"}, {cond.Bcc, "bcc"}, {cond.Subject, "subject"}} {
-		if field.text != nil && !foundIn(c.finder.termsOf(*field.text), c.text(field.name)) {
+		if field.text != nil && !c.finder.found(c.finder.termsOf(*field.text), c.text(field.name)) {
 			return false
 		}
 	}
-	if cond.Body != nil && !foundIn(c.finder.termsOf(*cond.Body), c.searchable()) {
+	if cond.Body != nil && !c.finder.found(c.finder.termsOf(*cond.Body), c.searchable()) {
 		return false
 	}
 	if cond.Text != nil && !c.matchesAnywhere(*cond.Text) {
@@ -135,7 +140,7 @@ func (c *candidate) matchesText(cond *emailCondition) bool {
 func (c *candidate) matchesAnywhere(text string) bool {
 	terms := c.finder.termsOf(text)
 	fields := []string{c.text("from"), c.text("to"), c.text("cc"), c.text("bcc"), c.text("subject")}
-	return foundIn(terms, fields...) || foundIn(terms, append(fields, c.searchable())...)
+	return c.finder.found(terms, fields...) || c.finder.found(terms, append(fields, c.searchable())...)
 }
 
 func (f *finder) termsOf(text string) []string {
@@ -151,6 +156,7 @@ func (f *finder) termsOf(text string) []string {
 func (c *candidate) text(name string) string {
 	if c.row == nil {
 		c.row = map[string]json.RawMessage{}
+		c.finder.spend(effortLookup * effortRead)
 		if _, err := readJSON(c.finder.ctx, c.finder.reader, keys(c.finder.account).row(c.id), &c.row); err != nil {
 			c.finder.fail(err)
 		}
@@ -199,6 +205,9 @@ func (c *candidate) longText(name string) string {
 // header reads the header of the message.
 func (c *candidate) header() message.Fields {
 	f := c.finder
+	if !f.spend(effortOpen) {
+		return nil
+	}
 	sel := &selection{properties: []string{"headers"}}
 	src, err := f.service.storedSource(f.ctx, f.reader, f.account, f.tenant, c.meta(), sel)
 	if err != nil {
@@ -215,7 +224,7 @@ func (c *candidate) header() message.Fields {
 // matchesHeader looks for a field, and for a text in it.
 func (c *candidate) matchesHeader(want []string) bool {
 	for _, value := range c.header().All(want[0]) {
-		if len(want) == 1 || foundIn(c.finder.termsOf(want[1]), plain(message.DecodeText(value))) {
+		if len(want) == 1 || c.finder.found(c.finder.termsOf(want[1]), plain(message.DecodeText(value))) {
 			return true
 		}
 	}
@@ -229,6 +238,9 @@ func (c *candidate) searchable() string {
 	}
 	var out strings.Builder
 	f := c.finder
+	if !f.spend(effortLookup) {
+		return ""
+	}
 	for p, err := range f.reader.Scan(f.ctx, keys(f.account).text(c.id).Range(), store.ScanOptions{}) {
 		if err != nil {
 			f.fail(fmt.Errorf("read text: %w", err))
@@ -236,6 +248,7 @@ func (c *candidate) searchable() string {
 		}
 		out.Write(p.Value)
 	}
+	f.spend(effortRead * out.Len())
 	c.body = new(strings.Join(strings.Fields(out.String()), " "))
 	return *c.body
 }

@@ -45,7 +45,7 @@ func (s *Service) newEmailLister(ctx context.Context, call *jmap.Call, account s
 	if err != nil {
 		return nil, err
 	}
-	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}, signatures: s.newVerifier(account, tenant)}
+	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}, signatures: s.newVerifier(account, tenant), effort: effort{most: s.opts.MaxEffort}}
 	whole := parsed != nil && parsed.Condition != nil && parsed.Condition.InMailbox != nil && parsed.Condition.only()
 	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse, whole: whole}, nil
 }
@@ -149,15 +149,32 @@ func (l *emailLister) scan(index store.Key, enough int64) ([]*candidate, error) 
 		if c.received, c.id, err = cutPlace(p.Key, index); err != nil {
 			return nil, err
 		}
-		if (indexed && l.collapse && seen[c.thread]) || !l.admits(c) {
+		admitted := (!indexed || !l.collapse || !seen[c.thread]) && l.admits(c)
+		if l.err != nil {
+			return nil, l.err
+		}
+		if !admitted {
 			continue
 		}
-		seen[c.thread], c.body = true, nil
+		seen[c.thread] = true
+		l.keepOrder(c, indexed)
 		if found = append(found, c); indexed && int64(len(found)) == enough {
 			break
 		}
 	}
 	return found, l.err
+}
+
+// keepOrder keeps of a result what it is sorted by, unless that is the order of the index, and lets go of what was
+// read of it: results are many, and what they are is not asked any more.
+func (l *emailLister) keepOrder(c *candidate, indexed bool) {
+	if !indexed {
+		c.order = make([]sortKey, len(l.sort))
+		for i, by := range l.sort {
+			c.order[i] = sortKeys[by.Property](c, by)
+		}
+	}
+	c.email, c.row, c.body = nil, nil, nil
 }
 
 // admits says whether a candidate matches. A condition that the index answers for is not looked at again.

@@ -84,20 +84,11 @@ func byArrival(sort []jmap.Comparator) (ascending, ok bool) {
 	return sort[0].IsAscending, sort[0].Property == "receivedAt" && len(sort) == 1
 }
 
-// order sorts candidates.
+// order sorts candidates whose order is kept.
 func order(list []*candidate, sort []jmap.Comparator) {
-	keysOf := make(map[*candidate][]sortKey, len(list))
-	for _, c := range list {
-		own := make([]sortKey, len(sort))
-		for i, by := range sort {
-			own[i] = sortKeys[by.Property](c, by)
-		}
-		keysOf[c] = own
-	}
 	slices.SortFunc(list, func(a, b *candidate) int {
-		keyA, keyB := keysOf[a], keysOf[b]
 		for i, by := range sort {
-			if n := cmp.Or(cmp.Compare(keyA[i].number, keyB[i].number), cmp.Compare(keyA[i].text, keyB[i].text)); n != 0 {
+			if n := cmp.Or(cmp.Compare(a.order[i].number, b.order[i].number), cmp.Compare(a.order[i].text, b.order[i].text)); n != 0 {
 				return direct(n, by.IsAscending)
 			}
 		}

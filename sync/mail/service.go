@@ -75,6 +75,8 @@ type Options struct {
 	Hostname string
 	// MaxSizeSend is the most octets of a message that may be sent; 0 means as many as an email may have.
 	MaxSizeSend int64
+	// MaxEffort bounds the work of one search; 0 means enough for the text of a hundred thousand emails.
+	MaxEffort int64
 	// Logger takes what goes wrong in the outbox, without content and addresses; nil discards it.
 	Logger *slog.Logger
 }
@@ -112,6 +114,7 @@ func New(e store.Engine, o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Hostname = cmp.Or(o.Hostname, "localhost")
+	o.MaxEffort = cmp.Or(o.MaxEffort, maxEffort)
 	o.MaxSizeSend = cmp.Or(o.MaxSizeSend, maxSizeMessage)
 	j, err := store.NewJournal(e, store.Options{Owner: o.Owner, Now: o.Now})
 	if err != nil {

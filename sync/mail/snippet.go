@@ -92,7 +92,7 @@ func (s *Service) snippetGet(ctx context.Context, call *jmap.Call, args *snippet
 	want.subject, want.body = distinct(want.subject), distinct(want.body)
 	out := &snippetResponse{AccountID: args.AccountID}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
-		f := &finder{ctx: ctx, service: s, reader: r, account: args.AccountID, tenant: tenant}
+		f := &finder{ctx: ctx, service: s, reader: r, account: args.AccountID, tenant: tenant, effort: effort{most: s.opts.MaxEffort}}
 		var ids []string
 		ids, out.NotFound = resolveIDs(call, args.EmailIDs)
 		for _, id := range ids {
@@ -138,7 +138,7 @@ func (c *candidate) snippet(want *snippetTerms) (*searchSnippet, error) {
 // opened.
 func (c *candidate) bodyHasAny(terms []string) bool {
 	for _, term := range terms {
-		if strings.Contains(c.searchable(), term) {
+		if c.finder.found([]string{term}, c.searchable()) {
 			return true
 		}
 	}

@@ -86,9 +86,3 @@ func (l *limiter) release(account string) {
 		delete(l.running, account)
 	}
 }
-
-// sendLimit answers a request that exceeds a limit of concurrency (RFC 8620 §3.6.1).
-func sendLimit(w http.ResponseWriter, r *http.Request, limit, detail string) {
-	w.Header().Set("Retry-After", "1")
-	sendProblem(w, r, jmap.NewLimitProblem(http.StatusTooManyRequests, limit, detail))
-}

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 )
@@ -37,9 +38,13 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, r, problem)
 		return
 	}
+	if over := s.checkRequests(p); over != nil {
+		s.sendLimit(w, r, p, over)
+		return
+	}
 	release, ok := s.requests.acquire(p.AccountID)
 	if !ok {
-		sendLimit(w, r, "maxConcurrentRequests", fmt.Sprintf("%d requests of this account run already: wait for one to finish", s.options.Limits.MaxConcurrentRequests))
+		s.sendLimit(w, r, p, s.tooManyRequests())
 		return
 	}
 	defer release()
@@ -50,12 +55,26 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	answer, problem := s.service.Process(ctx, p, body)
+	var answer encoded
+	if over := s.work(ctx, p, limitRequests, func() {
+		var raw []byte
+		if raw, problem = s.service.Process(ctx, p, body); problem == nil {
+			answer = encode(raw, wantsGzip(r))
+		}
+	}); over != nil {
+		s.sendLimit(w, r, p, over)
+		return
+	}
 	if problem != nil {
 		sendProblem(w, r, problem)
 		return
 	}
-	send(w, r, http.StatusOK, "application/json", answer)
+	sendEncoded(w, r, http.StatusOK, "application/json", answer)
+}
+
+// tooManyRequests is what a request is told that is one too many of its account.
+func (s *Server) tooManyRequests() *overLimit {
+	return &overLimit{limitRequests, time.Second, fmt.Sprintf("%d requests of this account run already: wait for one to finish", s.options.Limits.MaxConcurrentRequests)}
 }
 
 // readRequest reads the body of an API request within maxSizeRequest.

@@ -18,6 +18,7 @@ func BenchmarkAPI(b *testing.B) {
 	s, err := New(Options{
 		BaseURL: "https://mail.example", Blobs: m, States: m, Accounts: m,
 		Gate: &gate{refusals: map[string]*jmap.Refusal{}, expires: time.Now().Add(time.Hour)},
+		Load: LoadLimits{AccountRequests: Rate{PerSecond: 1e9, Burst: 1 << 40}, TenantRequests: Rate{PerSecond: 1e9, Burst: 1 << 40}},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -42,15 +41,31 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, r, uploadTooLarge(most))
 		return
 	}
+	if over := s.checkUploads(p); over != nil {
+		s.sendLimit(w, r, p, over)
+		return
+	}
 	release, ok := s.uploads.acquire(p.AccountID)
 	if !ok {
-		sendLimit(w, r, "maxConcurrentUpload", fmt.Sprintf("%d uploads of this account run already: wait for one to finish", s.options.Limits.MaxConcurrentUpload))
+		s.sendLimit(w, r, p, &overLimit{limitUploads, time.Second, fmt.Sprintf("%d uploads of this account run already: wait for one to finish", s.options.Limits.MaxConcurrentUpload)})
 		return
 	}
 	defer release()
+	s.keep(w, r, p, account)
+}
+
+// keep stores an upload, in a slot whenever the upload waits for the server and not for
+// the client.
+func (s *Server) keep(w http.ResponseWriter, r *http.Request, p *jmap.Principal, account string) {
+	body, over := s.newSharedBody(w, r, p)
+	if over != nil {
+		s.sendLimit(w, r, p, over)
+		return
+	}
+	defer body.release()
 	contentType := uploadType(r.Header.Get("Content-Type"))
-	body := &clientReader{r: http.MaxBytesReader(w, r.Body, most)}
 	id, size, err := s.options.Blobs.Put(r.Context(), account, contentType, body)
+	body.release()
 	if err != nil {
 		s.refuseUpload(w, r, body.err, err)
 		return
@@ -92,21 +107,6 @@ func uploadType(header string) string {
 	return octetStream
 }
 
-// clientReader remembers how reading the client's body failed.
-type clientReader struct {
-	r   io.Reader
-	err error
-}
-
-// Read reads the next part of the body.
-func (c *clientReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.err = err
-	}
-	return n, err
-}
-
 // serveDownload sends a blob (RFC 8620 §6.2). What a blob holds came from anywhere,
 // so a browser must neither show nor run it: it is an attachment in a sandbox.
 func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request) {
@@ -124,6 +124,17 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, r, jmap.NewProblem(http.StatusBadRequest, "type: not a media type"))
 		return
 	}
+	release, ok := s.load.downloads.acquire(p.AccountID)
+	if !ok {
+		s.sendLimit(w, r, p, &overLimit{limitDownloads, time.Second, fmt.Sprintf("%d downloads of this account run already: wait for one to finish", s.options.Load.Downloads)})
+		return
+	}
+	defer release()
+	s.sendBlob(w, r, account, id, contentType, name)
+}
+
+// sendBlob sends a blob as fast as the client takes it, and without a slot.
+func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, account, id, contentType, name string) {
 	blob, _, err := s.options.Blobs.Open(r.Context(), account, id)
 	if err != nil {
 		s.refuseDownload(w, r, err)

@@ -87,6 +87,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	release, ok := s.streams.acquire(p.AccountID)
 	if !ok {
+		s.hold(r.Context(), p.AccountID, limitStreams)
 		w.Header().Set("Retry-After", "60")
 		sendProblem(w, r, jmap.NewProblem(http.StatusTooManyRequests, fmt.Sprintf("%d event streams and WebSockets of this account are open already: close one", s.options.Push.MaxStreams)))
 		return

@@ -20,6 +20,7 @@ type metrics struct {
 	events          *prometheus.CounterVec
 	sockets         prometheus.Gauge
 	messages        *prometheus.CounterVec
+	limited         *prometheus.CounterVec
 }
 
 // Names of the resources that stay open.
@@ -66,13 +67,29 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "bailiwick_sync_websocket_messages_total",
 			Help: "Messages over WebSockets that were understood or sent, by their type (RFC 8887).",
 		}, []string{"type"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bailiwick_sync_limited_total",
+			Help: "Requests and connections refused because of a limit, by limit.",
+		}, []string{"limit"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.requestDuration, m.calls, m.callDuration, m.streams, m.events, m.sockets, m.messages} {
+	for _, c := range []prometheus.Collector{m.requests, m.requestDuration, m.calls, m.callDuration, m.streams, m.events, m.sockets, m.messages, m.limited} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// observeWaiting has the requests told of that wait for their turn.
+func observeWaiting(registry prometheus.Registerer, waiting func() int) error {
+	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "bailiwick_sync_requests_waiting",
+		Help: "API requests and uploads that wait for their turn.",
+	}, func() float64 { return float64(waiting()) })
+	if err := registry.Register(gauge); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
 }
 
 func (m *metrics) observeRequest(resource, method string, status int, took time.Duration) {

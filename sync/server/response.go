@@ -142,18 +142,36 @@ func sendProblem(w http.ResponseWriter, r *http.Request, problem *jmap.Problem) 
 // send sends a body. Errors of writing mean that the client is gone, and nobody is
 // left to tell.
 func send(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+	sendEncoded(w, r, status, contentType, encode(body, wantsGzip(r)))
+}
+
+// encoded is a body as it is sent.
+type encoded struct {
+	body       []byte
+	compressed bool
+}
+
+func wantsGzip(r *http.Request) bool { return acceptsGzip(r.Header.Values("Accept-Encoding")) }
+
+// encode compresses a body when that is worth it and the client can read it.
+func encode(body []byte, readsGzip bool) encoded {
+	if len(body) >= gzipMinimum && readsGzip {
+		return encoded{body: compress(body), compressed: true}
+	}
+	return encoded{body: body}
+}
+
+func sendEncoded(w http.ResponseWriter, r *http.Request, status int, contentType string, e encoded) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Add("Vary", "Accept-Encoding")
-	compressed := len(body) >= gzipMinimum && acceptsGzip(r.Header.Values("Accept-Encoding"))
-	if compressed {
-		body = compress(body)
+	if e.compressed {
 		h.Set("Content-Encoding", "gzip")
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(len(e.body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
+		_, _ = w.Write(e.body)
 	}
 }
 

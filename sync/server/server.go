@@ -44,6 +44,8 @@ type Options struct {
 	Limits jmap.Limits
 	// Push bounds event streams and WebSockets; the zero value means DefaultPushLimits.
 	Push PushLimits
+	// Load bounds what accounts, tenants and addresses have the server do.
+	Load LoadLimits
 	// Capabilities are offered beside JMAP Core.
 	Capabilities []jmap.Capability
 	// CoreMethods are methods of JMAP Core beside those of the package jmap.
@@ -96,6 +98,7 @@ type Server struct {
 	requests *limiter
 	uploads  *limiter
 	streams  *limiter
+	load     *load
 	unready  atomic.Bool
 	draining chan struct{}
 	// sockets are the WebSockets that are open.
@@ -112,6 +115,9 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("gate, blobs, states and accounts are needed")
 	}
 	o = withDefaults(o)
+	if err := o.Load.check(); err != nil {
+		return nil, err
+	}
 	m, err := newMetrics(o.Metrics)
 	if err != nil {
 		return nil, err
@@ -136,10 +142,11 @@ func New(o Options) (*Server, error) {
 		requests: newLimiter(o.Limits.MaxConcurrentRequests),
 		uploads:  newLimiter(o.Limits.MaxConcurrentUpload),
 		streams:  newLimiter(o.Push.MaxStreams),
+		load:     newLoad(&o.Load),
 		draining: make(chan struct{}),
 	}
 	s.handler = s.routes()
-	return s, nil
+	return s, observeWaiting(o.Metrics, s.load.slots.Waiting)
 }
 
 func withDefaults(o Options) Options {
@@ -150,6 +157,7 @@ func withDefaults(o Options) Options {
 		o.Push = DefaultPushLimits()
 	}
 	o.Push.KeepAlive = cmp.Or(o.Push.KeepAlive, DefaultPushLimits().KeepAlive)
+	o.Load = o.Load.withDefaults()
 	o.Progress = cmp.Or(o.Progress, 60*time.Second)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 20*time.Second)
 	if o.Watch == nil {
@@ -194,11 +202,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:      s.options.Progress + requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: s.options.Load.StreamsPerConnection},
 		ErrorLog:          connectionLog(s.logger),
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(listener, "", "") }()
+	go func() { failed <- srv.ServeTLS(s.guard(listener), "", "") }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)

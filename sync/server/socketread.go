@@ -106,10 +106,12 @@ func (c *socket) handle(ctx context.Context, body []byte) error {
 // start runs a request beside those that run already, within the limit that the API
 // over HTTP counts towards too.
 func (c *socket) start(ctx context.Context, m *jmap.Message) error {
+	if over := c.server.checkRequests(c.principal); over != nil {
+		return c.limit(ctx, m.ID, over)
+	}
 	release, ok := c.server.requests.acquire(c.principal.AccountID)
 	if !ok {
-		return c.refuse(ctx, m.ID, jmap.NewLimitProblem(http.StatusTooManyRequests, "maxConcurrentRequests",
-			fmt.Sprintf("%d requests of this account run already: wait for one to finish", c.server.options.Limits.MaxConcurrentRequests)))
+		return c.limit(ctx, m.ID, c.server.tooManyRequests())
 	}
 	if !c.begin() {
 		release()
@@ -124,6 +126,13 @@ func (c *socket) start(ctx context.Context, m *jmap.Message) error {
 		}
 	}()
 	return nil
+}
+
+// limit refuses a request beyond a limit. While that is held back nothing is read, so
+// that the client is held back too.
+func (c *socket) limit(ctx context.Context, id *string, over *overLimit) error {
+	c.server.hold(ctx, c.principal.AccountID, over.name)
+	return c.refuse(ctx, id, over.problem())
 }
 
 // answer processes a request and sends its response or its problem. The place of the
@@ -160,5 +169,11 @@ func (c *socket) process(ctx context.Context, req *jmap.Request) (answer []byte,
 	}()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return c.server.service.Answer(ctx, c.principal, req)
+	if over := c.server.work(ctx, c.principal, limitRequests, func() {
+		answer, problem = c.server.service.Answer(ctx, c.principal, req)
+	}); over != nil {
+		c.server.hold(ctx, c.principal.AccountID, over.name)
+		return nil, over.problem()
+	}
+	return answer, problem
 }
