@@ -10,6 +10,7 @@
 package cells
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,36 +118,34 @@ func settle(ctx context.Context, cell store.Engine, key []byte, want string) err
 }
 
 // findFounder reads from the cells which of them keeps the directory. The first time, that is the one that has
-// accounts already, or else the first by name; from then on every cell knows it.
+// accounts already, or else the first by name; from then on every cell knows it. A cell that joins must be empty.
 func (e *Engine) findFounder(ctx context.Context) error {
-	var candidates []string
+	var used []string
 	for _, name := range e.names {
-		have, err := e.cells[name].Get(ctx, founderKey())
+		founder, err := e.cells[name].Get(ctx, founderKey())
 		if err == nil {
-			e.founder = string(have)
-			break
+			e.founder = cmp.Or(e.founder, string(founder))
+			continue
 		}
 		if !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("cell %q: %w", name, err)
 		}
-		used, err := hasAny(ctx, e.cells[name], store.Range{Start: []byte{'"'}})
+		has, err := hasAny(ctx, e.cells[name], store.Range{Start: []byte{systemOwner[0] + 1}})
 		if err != nil {
 			return fmt.Errorf("cell %q: %w", name, err)
 		}
-		if used {
-			candidates = append(candidates, name)
+		if has {
+			used = append(used, name)
 		}
 	}
-	switch {
-	case e.founder != "":
-	case len(candidates) > 1:
-		return fmt.Errorf("%w: the cells %q have data that was written apart: only one of the cells that are put together may", store.ErrInvalid, candidates)
-	case len(candidates) == 1:
-		e.founder = candidates[0]
-	default:
-		e.founder = e.names[0]
+	if e.founder == "" && len(used) > 0 {
+		e.founder, used = used[0], used[1:]
 	}
-	if e.cells[e.founder] == nil {
+	e.founder = cmp.Or(e.founder, e.names[0])
+	switch {
+	case len(used) > 0:
+		return fmt.Errorf("%w: the cells %q have data that was written apart from cell %q: a cell that joins others must be empty", store.ErrInvalid, used, e.founder)
+	case e.cells[e.founder] == nil:
 		return fmt.Errorf("%w: the cell %q, which keeps the directory, is missing", store.ErrInvalid, e.founder)
 	}
 	for _, name := range e.names {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -77,9 +76,9 @@ SELECT $1, $2::bigint FROM bailiwick_chunk WHERE name = $1 HAVING count(*) = $3 
 
 // Open returns the object, or store.ErrNotFound. It is read for as long as the context lasts.
 func (o objects) Open(ctx context.Context, name string) (store.Object, error) {
-	obj := &object{ctx: ctx, objects: o, name: name, number: -1}
+	var size int64
 	err := o.do(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		return c.QueryRow(ctx, "SELECT size FROM bailiwick_object WHERE name = $1", name).Scan(&obj.size)
+		return c.QueryRow(ctx, "SELECT size FROM bailiwick_object WHERE name = $1", name).Scan(&size)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("object %q: %w", name, store.ErrNotFound)
@@ -87,7 +86,20 @@ func (o objects) Open(ctx context.Context, name string) (store.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open object: %w", err)
 	}
-	return obj, nil
+	return store.NewWindow(size, chunkSize, func(number int64) ([]byte, error) { return o.readChunk(ctx, name, number) }), nil
+}
+
+func (o objects) readChunk(ctx context.Context, name string, number int64) (chunk []byte, err error) {
+	err = o.do(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, "SELECT data FROM bailiwick_chunk WHERE name = $1 AND number = $2", name, number).Scan(&chunk)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read object %q: %w", name, err)
+	}
+	return chunk, nil
 }
 
 // Remove deletes the object if it exists, and what of it was written if it does not yet.
@@ -110,70 +122,4 @@ func (o objects) do(ctx context.Context, run func(context.Context, *pgx.Conn) er
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	return o.engine.classify(o.engine.work.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return run(ctx, c.Conn()) }))
-}
-
-// object is an open object. It keeps the chunk that was read last, because readers ask for less at a time.
-type object struct {
-	ctx     context.Context //nolint:containedctx // io.ReaderAt has no place for it
-	objects objects
-	name    string
-	size    int64
-
-	mu     sync.Mutex
-	number int64
-	chunk  []byte
-}
-
-// Size is the length in octets.
-func (o *object) Size() int64 { return o.size }
-
-// Close forgets the chunk.
-func (o *object) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.number, o.chunk = -1, nil
-	return nil
-}
-
-// ReadAt reads a range.
-func (o *object) ReadAt(p []byte, off int64) (n int, err error) {
-	if off < 0 {
-		return 0, fmt.Errorf("read object: %w: negative offset", store.ErrInvalid)
-	}
-	for n < len(p) {
-		if off >= o.size {
-			return n, io.EOF
-		}
-		m, err := o.readChunk(p[n:], off)
-		if err != nil {
-			return n, err
-		}
-		n, off = n+m, off+int64(m)
-	}
-	return n, nil
-}
-
-// readChunk copies what one chunk has from an offset on.
-func (o *object) readChunk(p []byte, off int64) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	number := off / chunkSize
-	if number != o.number {
-		var chunk []byte
-		err := o.objects.do(o.ctx, func(ctx context.Context, c *pgx.Conn) error {
-			return c.QueryRow(ctx, "SELECT data FROM bailiwick_chunk WHERE name = $1 AND number = $2", o.name, number).Scan(&chunk)
-		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			err = store.ErrNotFound
-		}
-		if err != nil {
-			return 0, fmt.Errorf("read object %q: %w", o.name, err)
-		}
-		o.number, o.chunk = number, chunk
-	}
-	within := off % chunkSize
-	if within >= int64(len(o.chunk)) {
-		return 0, fmt.Errorf("read object %q: %w", o.name, io.ErrUnexpectedEOF)
-	}
-	return copy(p, o.chunk[within:]), nil
 }
