@@ -23,7 +23,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
 	"github.com/bailiwick-dev/bailiwick/sync/shared"
-	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
 
@@ -43,6 +43,7 @@ type replica struct {
 	documents *tenants.Set
 	verifier  *identity.Verifier
 	reporter  *tenants.Reporter
+	engine    store.Engine
 	mail      *mail.Service
 	push      *push.Service
 	outbound  *outbound
@@ -54,14 +55,15 @@ type replica struct {
 
 // runReplica serves a region until the context ends and its requests are drained.
 func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err error) {
-	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
+	engine, err := f.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	r := &replica{
 		flags:     f,
 		logger:    logger,
+		engine:    engine,
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
@@ -70,6 +72,7 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	}
 	trust := &smimeTrust{documents: r.documents, logger: logger}
 	if r.mail, err = mail.New(engine, mail.Options{
+		Owner: f.owner(), Shared: f.shared(),
 		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: logger},
 		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: f.hostname(), Logger: logger,
 	}); err != nil {
@@ -123,7 +126,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 		Accounts:             r.mail,
 		Watch:                r.documents.Watch,
 		AuthorizationServers: r.issuers,
-		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}},
+		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}, {Name: "store", Ready: r.storeReady}},
 		Certificates:         r.certs,
 		MinimumTLS:           minimumTLS,
 		DrainDelay:           drainDelay,
@@ -327,6 +330,9 @@ func (r *replica) documentsReady(context.Context) error {
 	}
 	return nil
 }
+
+// storeReady tells whether the store can be used at the moment.
+func (r *replica) storeReady(ctx context.Context) error { return store.Ready(ctx, r.engine) }
 
 // newRegistry makes the registry of a replica, with what it runs and how it fares.
 func newRegistry(f *syncFlags) *prometheus.Registry {

@@ -34,28 +34,3 @@ func FindPlace(ctx context.Context, e Engine, owner string) (Place, error) {
 	}
 	return Place{Engine: e}, nil
 }
-
-// WithObjects returns an engine that keeps its large values elsewhere. Close leaves the objects alone.
-func WithObjects(e Engine, o Objects) Engine { return elsewhere{Engine: e, objects: o} }
-
-// elsewhere is an engine with the objects of another.
-type elsewhere struct {
-	Engine
-
-	objects Objects
-}
-
-// Objects returns the space for large values.
-func (e elsewhere) Objects() Objects { return e.objects }
-
-// Ready tells why the engine cannot be used at the moment, when it can tell.
-func (e elsewhere) Ready(ctx context.Context) error { return Ready(ctx, e.Engine) }
-
-// Ready returns nil when an engine can be used at the moment, or why not, without secrets. An engine that has no
-// way to tell counts as ready.
-func Ready(ctx context.Context, e Engine) error {
-	if r, ok := e.(interface{ Ready(ctx context.Context) error }); ok {
-		return r.Ready(ctx)
-	}
-	return nil
-}

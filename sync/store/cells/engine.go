@@ -243,6 +243,19 @@ func (e *Engine) Ready(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Size is what all cells take.
+func (e *Engine) Size(ctx context.Context) (int64, error) {
+	var total int64
+	for _, name := range e.names {
+		n, err := store.Size(ctx, e.cells[name])
+		if err != nil {
+			return 0, fmt.Errorf("cell %q: %w", name, err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // Close releases every cell.
 func (e *Engine) Close() error {
 	var errs []error

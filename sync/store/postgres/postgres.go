@@ -152,6 +152,18 @@ func (e *Engine) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Size is how many octets the tables and their indexes take.
+func (e *Engine) Size(ctx context.Context) (size int64, err error) {
+	if err := e.usable(ctx); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	err = e.work.QueryRow(ctx, `SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+WHERE relkind = 'r' AND starts_with(relname, 'bailiwick_') AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'bailiwick_kv'::regclass)`).Scan(&size)
+	return size, e.classify(err)
+}
+
 // Close waits for what runs and for snapshots that are open, closes the channels of listeners and the connections.
 // A second Close returns store.ErrClosed.
 func (e *Engine) Close() error {
