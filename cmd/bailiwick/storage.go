@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/store/cells"
@@ -27,7 +27,8 @@ type storageFlags struct {
 	s3CredentialsFile string
 }
 
-func (f *storageFlags) register(set *pflag.FlagSet) {
+func (f *storageFlags) register(cmd *cobra.Command) {
+	set := cmd.Flags()
 	set.StringVar(&f.dataDir, "data-dir", "", "the folder of the embedded store, for a single replica")
 	set.StringVar(&f.postgresDSNDir, "postgres-dsn-dir", "", "the folder of PostgreSQL DSNs, one file for each cell with the name of the cell, for any number of replicas")
 	set.StringVar(&f.s3Endpoint, "s3-endpoint", "", "the https URL of S3-compatible storage for large blobs, beside PostgreSQL")

@@ -57,7 +57,7 @@ func newSyncCommand() *cobra.Command {
 	set.Uint16Var(&f.port, "port", 8443, "the port for HTTPS")
 	set.Uint16Var(&f.metricsPort, "metrics-port", 8080, "the port for metrics over plain HTTP; 0 turns them off")
 	set.StringVar(&f.tlsDir, "tls-dir", "", "the folder of tls.crt and tls.key, which are read again when they change")
-	f.register(set)
+	f.register(cmd)
 	set.StringVar(&f.minimumTLS, "minimum-tls", "1.2", "the lowest version of TLS: 1.2 or 1.3")
 	set.StringVar(&f.documentsDir, "documents-dir", "", "a folder of tenant documents, outside Kubernetes")
 	set.StringVar(&f.documentsNamespace, "documents-namespace", "", "the namespace of the ConfigMaps with tenant documents")

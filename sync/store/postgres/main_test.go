@@ -25,3 +25,19 @@ func closeEngine(tb testing.TB, e *Engine) {
 		tb.Errorf("close: %v", err)
 	}
 }
+
+// ending yields zeros, and then how it ends.
+type ending struct {
+	left int
+	end  func() error
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	if e.left == 0 {
+		return 0, e.end()
+	}
+	n := min(e.left, len(p))
+	clear(p[:n])
+	e.left -= n
+	return n, nil
+}

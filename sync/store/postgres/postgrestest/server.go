@@ -54,7 +54,7 @@ func Start(settings ...string) (*Server, error) {
 		return nil, fmt.Errorf("postgrestest: %w", err)
 	}
 	s := &Server{Dir: dir, bin: bin, settings: append([]string{
-		"fsync=off", "max_connections=200", "shared_buffers=64MB", "log_min_messages=warning",
+		"fsync=off", "max_connections=200", "shared_buffers=64MB", "log_min_messages=warning", "deadlock_timeout=50ms",
 	}, settings...)}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
