@@ -70,18 +70,13 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 			if commit != nil && !again() {
 				return store.ErrLeased
 			}
-			commit, left = tx, ops
+			commit = tx
 			if err := w.begin(ctx, tx, first); err != nil {
 				return err
 			}
-			e := newEdit(ctx, w.service, tx, w.account, tenant)
-			for len(left) > 0 && tx.Size() < commitSize {
-				if err := left[0](e); err != nil {
-					return err
-				}
-				left = left[1:]
-			}
-			return e.flush()
+			var err error
+			left, err = newEdit(ctx, w.service, tx, w.account, tenant).apply(ops)
+			return err
 		})
 		ops = left
 		if err != nil && !first {
@@ -96,6 +91,17 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 		}
 	}
 	return nil
+}
+
+// apply applies operations until the commit is large enough, and returns those that are left.
+func (e *edit) apply(ops []func(*edit) error) (left []func(*edit) error, err error) {
+	for len(ops) > 0 && e.tx.Size() < commitSize {
+		if err := ops[0](e); err != nil {
+			return nil, err
+		}
+		ops = ops[1:]
+	}
+	return ops, e.flush()
 }
 
 // saved returns what puts everything back as it is now, and tells whether it can.

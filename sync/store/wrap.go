@@ -24,7 +24,9 @@ func (e elsewhere) Size(ctx context.Context) (int64, error) { return Size(ctx, e
 // Ready returns nil when an engine can be used at the moment, or why not, without secrets. An engine that has no
 // way to tell counts as ready.
 func Ready(ctx context.Context, e Engine) error {
-	if r, ok := e.(interface{ Ready(ctx context.Context) error }); ok {
+	if r, ok := e.(interface {
+		Ready(ctx context.Context) error
+	}); ok {
 		return r.Ready(ctx)
 	}
 	return nil

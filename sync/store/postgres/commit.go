@@ -101,7 +101,7 @@ func send(ctx context.Context, c *pgx.Conn, batch *pgx.Batch) error {
 // locks were had.
 func (p *plan) check(ctx context.Context, c *pgx.Conn) error {
 	batch := &pgx.Batch{}
-	batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE")
 	found := 0
 	for _, lock := range []struct {
 		written  bool

@@ -99,10 +99,10 @@ func classifyCode(code string, err error) error {
 	case codeTooManyClients, codeUnknownDatabase:
 		return &failure{kind: ErrUnreachable, cause: err}
 	}
-	switch class := code[:min(2, len(code))]; {
-	case class == classAuthorization:
+	switch code[:min(2, len(code))] {
+	case classAuthorization:
 		return &failure{kind: ErrAuthentication, cause: err}
-	case class == classConnection || class == classIntervention:
+	case classConnection, classIntervention:
 		return &failure{kind: ErrUnreachable, cause: err}
 	default:
 		return err

@@ -76,7 +76,9 @@ func (h *hints) Publish(ctx context.Context, topic string) error {
 }
 
 // Listen returns a channel of hints for a topic.
-func (h *hints) Listen(topic string) (hints <-chan struct{}, cancel func()) { return h.bus.Listen(topic) }
+func (h *hints) Listen(topic string) (hints <-chan struct{}, cancel func()) {
+	return h.bus.Listen(topic)
+}
 
 func (h *hints) close() {
 	h.stop()

@@ -41,14 +41,14 @@ func (e *Engine) Snapshot(ctx context.Context) (store.Snapshot, error) {
 		return nil, e.classify(err)
 	}
 	// The first statement after the beginning fixes what the transaction sees; both go in one message.
-	if _, err := conn.Conn().PgConn().Exec(wait, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1").ReadAll(); err != nil {
+	if _, err := conn.Conn().PgConn().Exec(wait, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1").ReadAll(); err != nil {
 		conn.Release()
 		return nil, fmt.Errorf("snapshot: %w", e.classify(err))
 	}
 	s := &snapshot{conn: conn}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timer = time.AfterFunc(e.opts.SnapshotLifetime, func() { s.end(errExpired) })
+	s.timer = time.AfterFunc(e.opts.SnapshotLifetime, func() { s.end(errExpired) }) //nolint:contextcheck // it ends by itself, whoever waits
 	return s, nil
 }
 

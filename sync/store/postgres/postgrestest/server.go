@@ -72,7 +72,7 @@ func (s *Server) prepare() error {
 	if s.user, err = unprivileged(s.Dir); err != nil {
 		return err
 	}
-	cmd := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", s.data(), "--username=bailiwick", //nolint:noctx // bounded by its own work
+	cmd := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", s.data(), "--username=bailiwick", //nolint:noctx,gosec // its own program, bounded by its own work
 		"--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
 	cmd.SysProcAttr, cmd.Dir = s.user, s.Dir
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -116,7 +116,7 @@ func (s *Server) launch() error {
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:noctx // outlives every test
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:noctx,gosec // its own program, which outlives every test
 	attr := *s.user
 	attr.Pdeathsig, attr.Setpgid = syscall.SIGQUIT, true
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = &attr, s.Dir, log, log
