@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bailiwick-dev/bailiwick/sync/mail"
+	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/store/cells"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
@@ -165,7 +167,7 @@ func openCells(ctx context.Context, dsns map[string]string, objects store.Object
 		}
 	}
 	if len(engines) > 1 {
-		return cells.Open(ctx, engines)
+		return cells.Open(ctx, engines, append(mail.SpreadOwners(), push.SpreadOwners()...)...)
 	}
 	for name, cell := range engines {
 		engine, err = cells.OpenOne(ctx, name, cell)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bailiwick-dev/bailiwick/sync/delivery"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/store/cells"
@@ -115,8 +116,8 @@ func TestReplicasLoseAndDoubleNothing(t *testing.T) {
 		equal(t, "created", len(strs(changes["created"])), writers*rounds*created)
 		equal(t, "updated", strs(changes["updated"]), []string{shared})
 		// Each commit is one state: an import, a creation of two, an update, a mailbox, and the upload of none.
-		first, last := number(t, before), number(t, d.state("Mailbox/get"))
-		latest := max(last, number(t, d.state("Email/get")))
+		first, last := sequence(t, before), sequence(t, d.state("Mailbox/get"))
+		latest := max(last, sequence(t, d.state("Email/get")))
 		equal(t, "commits", latest-first, writers*rounds*4)
 	}
 }
@@ -147,7 +148,7 @@ func writeAll(d *desk, writer, rounds int, inbox, shared string) {
 	}
 }
 
-func number(t *testing.T, state string) int {
+func sequence(t *testing.T, state string) int {
 	t.Helper()
 	n, err := strconv.Atoi(state)
 	if err != nil {
@@ -205,7 +206,7 @@ func TestAccountsOfDifferentCellsWorkTogether(t *testing.T) {
 	server := postgrestest.Shared(t)
 	e, err := cells.Open(t.Context(), map[string]store.Engine{
 		"one": openDatabase(t, server.Database(t)), "two": openDatabase(t, server.Database(t)),
-	})
+	}, SpreadOwners()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +254,7 @@ func TestAccountsOfDifferentCellsWorkTogether(t *testing.T) {
 			t.Errorf("the copied blob is %q: %v", data, err)
 		}
 	}
+	deliverBetween(t, d, neighbours)
 	counts, err := d.service.Count(t.Context())
 	if err != nil || counts["agency/agency"] != 13 {
 		t.Errorf("%v accounts are counted: %v", counts, err)
@@ -263,6 +265,33 @@ func TestAccountsOfDifferentCellsWorkTogether(t *testing.T) {
 		t.Errorf("collect: %v", err)
 	}
 	for _, n := range neighbours {
-		equal(t, "emails", n.counts(n.role("inbox"))[0], 2)
+		equal(t, "emails", n.counts(n.role("inbox"))[0], 3)
+	}
+}
+
+// agencyHome homes every domain in the tenant of the tests.
+type agencyHome struct{}
+
+func (agencyHome) Home(string) (Home, bool) { return Home{Tenant: "agency/agency"}, true }
+
+// deliverBetween has the neighbours send each other mail, and checks that an address in one cell is not another's in
+// the other.
+func deliverBetween(t *testing.T, d *desk, neighbours []*desk) {
+	t.Helper()
+	d.service.opts.Homes = agencyHome{}
+	envelope := &delivery.Envelope{From: "x@far.example"}
+	for i, n := range neighbours {
+		envelope.To = append(envelope.To, delivery.Recipient{Address: n.principal.Address})
+		thief := &jmap.Principal{Tenant: "agency/agency", AccountID: neighbours[1-i].principal.AccountID, Address: n.principal.Address}
+		if err := d.service.Provision(t.Context(), thief); err != nil {
+			t.Fatalf("provision: %v", err)
+		}
+		holder, err := d.service.locate(t.Context(), n.principal.Address)
+		if err != nil || holder.account != n.principal.AccountID {
+			t.Errorf("the address of %q is that of %q: %v", n.principal.AccountID, holder.account, err)
+		}
+	}
+	for _, result := range d.service.Deliver(t.Context(), envelope, d.at, []byte(mime("hello", "Subject: to both"))) {
+		equal(t, "delivery", result.Outcome, delivery.Delivered)
 	}
 }

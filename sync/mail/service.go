@@ -110,6 +110,7 @@ func New(e store.Engine, o Options) (*Service, error) {
 		o.Now = time.Now
 	}
 	withLabels(&o)
+	withTenants(&o)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -6,7 +6,8 @@
 // the directory though the founder has data of it was there before there were other cells, and stays.
 //
 // Owners that share batches with an account, such as the blobs of its tenant, have the suffix of its cell in their
-// names: nothing for the founder, "@" and the name of the cell for others.
+// names: nothing for the founder, "@" and the name of the cell for others. Owners of what all accounts of a region
+// write and processes read as one, such as a queue, are spread: each key lies in the cell of its account.
 package cells
 
 import (
@@ -36,6 +37,7 @@ type Engine struct {
 	cells   map[string]store.Engine
 	names   []string
 	founder string
+	spread  []string
 
 	mu sync.Mutex
 	// known are the cells of accounts that were looked up. They never change.
@@ -57,8 +59,12 @@ func CheckName(name string) error {
 
 // Open makes one engine of cells by name, which it closes. It refuses a cell under another name than it had before,
 // and to go without one that has accounts.
-func Open(ctx context.Context, cells map[string]store.Engine) (*Engine, error) {
-	e := &Engine{cells: maps.Clone(cells), names: slices.Sorted(maps.Keys(cells)), known: map[string]string{}}
+//
+// Spread names owners, or with a slash at the end the beginnings of owners, whose keys lie in the cell of the account
+// with which they are written, and are read from all cells. One key may then be in several cells: a scan yields it
+// from each.
+func Open(ctx context.Context, cells map[string]store.Engine, spread ...string) (*Engine, error) {
+	e := &Engine{cells: maps.Clone(cells), spread: spread, names: slices.Sorted(maps.Keys(cells)), known: map[string]string{}}
 	if len(e.names) == 0 {
 		return nil, fmt.Errorf("open cells: %w: there is none", store.ErrInvalid)
 	}

@@ -260,3 +260,75 @@ func TestOneCellOfSeveralIsEnoughToServe(t *testing.T) {
 type broken struct{ store.Engine }
 
 func (broken) Ready(context.Context) error { return store.ErrUnavailable }
+
+func TestSpreadOwnersAreReadAsOne(t *testing.T) {
+	t.Parallel()
+	h := homes{}
+	e, err := Open(t.Context(), h.cells(t, "a", "b"), "queue", "lists/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeEngine(t, e)
+	want := []string{}
+	in := map[string]int{}
+	for i := range 20 {
+		account := fmt.Sprintf("account%02d", i)
+		b := &store.Batch{}
+		b.Set(store.NewKey(account).String("k"), nil)
+		b.Set(store.NewKey("queue").String(account), []byte(account))
+		b.Add(store.NewKey("lists/x").String("n"), 1)
+		if err := e.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		place, err := e.Find(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in[e.nameOf(place)]++
+		want = append(want, account)
+	}
+	read := func(r store.Reader, owner string) (values []string) {
+		t.Helper()
+		for p, err := range r.Scan(t.Context(), store.NewKey(owner).Range(), store.ScanOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, string(p.Value))
+		}
+		return values
+	}
+	if diff := cmp.Diff(want, read(e, "queue")); diff != "" {
+		t.Errorf("queue (-want +got):\n%s", diff)
+	}
+	sum := map[string]int{}
+	for i, value := range read(e, "lists/x") {
+		n, err := store.DecodeCounter([]byte(value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum[e.names[i]] = int(n)
+	}
+	if diff := cmp.Diff(in, sum); diff != "" {
+		t.Errorf("counters by cell (-want +got):\n%s", diff)
+	}
+	snap, err := e.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	for _, account := range want {
+		key := store.NewKey("queue").String(account)
+		b := &store.Batch{}
+		b.Assert(key, []byte(account))
+		b.Delete(key)
+		if err := e.Commit(t.Context(), b); err != nil {
+			t.Errorf("delete alone: %v", err)
+		}
+		if value, err := snap.Get(t.Context(), key); err != nil || string(value) != account {
+			t.Errorf("snapshot: %q, %v", value, err)
+		}
+	}
+	if left := read(e, "queue"); len(left) != 0 {
+		t.Errorf("left in the queue: %v", left)
+	}
+}

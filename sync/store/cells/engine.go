@@ -2,6 +2,7 @@ package cells
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,22 +13,35 @@ import (
 
 // Get returns a copy of the value of key, or store.ErrNotFound.
 func (e *Engine) Get(ctx context.Context, key []byte) ([]byte, error) {
-	place, err := e.Find(ctx, owner(key))
+	name, err := e.locate(ctx, key, e.live)
 	if err != nil {
 		return nil, err
 	}
-	return place.Engine.Get(ctx, key)
+	return e.cells[name].Get(ctx, key)
+}
+
+// live reads a cell as it is now.
+func (e *Engine) live(name string) store.Reader { return e.cells[name] }
+
+// locate returns the cell in which a key is read.
+func (e *Engine) locate(ctx context.Context, key []byte, reader func(name string) store.Reader) (string, error) {
+	of := owner(key)
+	if e.isSpread(of) {
+		return e.holder(ctx, key, reader)
+	}
+	name, err := e.find(ctx, of)
+	return cmp.Or(name, e.founder), err
 }
 
 // Scan yields the pairs of a range. One of several owners is read from all cells, each as it was at one moment.
 func (e *Engine) Scan(ctx context.Context, r store.Range, o store.ScanOptions) iter.Seq2[store.Pair, error] {
-	return e.scan(ctx, r, o, func(name string) store.Reader { return e.cells[name] })
+	return e.scan(ctx, r, o, e.live)
 }
 
 func (e *Engine) scan(ctx context.Context, r store.Range, o store.ScanOptions, reader func(name string) store.Reader) iter.Seq2[store.Pair, error] {
 	return func(yield func(store.Pair, error) bool) {
 		name, one := single(r)
-		if !one {
+		if !one || e.isSpread(name) {
 			e.merge(ctx, r, o, reader)(yield)
 			return
 		}
@@ -36,10 +50,7 @@ func (e *Engine) scan(ctx context.Context, r store.Range, o store.ScanOptions, r
 			yield(store.Pair{}, err)
 			return
 		}
-		if cell == "" {
-			cell = e.founder
-		}
-		reader(cell).Scan(ctx, r, o)(yield)
+		reader(cmp.Or(cell, e.founder)).Scan(ctx, r, o)(yield)
 	}
 }
 
@@ -143,19 +154,19 @@ type snapshot struct {
 
 // Get returns a copy of the value of key, or store.ErrNotFound.
 func (s *snapshot) Get(ctx context.Context, key []byte) ([]byte, error) {
-	name, err := s.engine.find(ctx, owner(key))
+	name, err := s.engine.locate(ctx, key, s.at)
 	if err != nil {
 		return nil, err
-	}
-	if name == "" {
-		name = s.engine.founder
 	}
 	return s.cells[name].Get(ctx, key)
 }
 
+// at reads a cell as it was.
+func (s *snapshot) at(name string) store.Reader { return s.cells[name] }
+
 // Scan yields the pairs of a range.
 func (s *snapshot) Scan(ctx context.Context, r store.Range, o store.ScanOptions) iter.Seq2[store.Pair, error] {
-	return s.engine.scan(ctx, r, o, func(name string) store.Reader { return s.cells[name] })
+	return s.engine.scan(ctx, r, o, s.at)
 }
 
 // Close releases the views.
@@ -172,26 +183,45 @@ func (e *Engine) Commit(ctx context.Context, b *store.Batch) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	owners, err := ownersOf(b)
+	parts, err := partsOf(b)
 	if err != nil {
 		return err
 	}
-	cell := ""
-	for name := range owners {
-		place, err := e.Place(ctx, name)
-		if err != nil {
-			return err
+	cell, err := e.cellOf(ctx, parts)
+	if err != nil {
+		return err
+	}
+	return e.cells[cell].Commit(ctx, b)
+}
+
+// cellOf returns the one cell of the owners of a batch, of each of whom a key is given. Owners that are spread go where
+// the others are. Alone, they go where their keys are.
+func (e *Engine) cellOf(ctx context.Context, parts map[string][]byte) (cell string, err error) {
+	alone := true
+	for of := range parts {
+		alone = alone && e.isSpread(of)
+	}
+	for of, key := range parts {
+		var at string
+		switch {
+		case alone:
+			at, err = e.holder(ctx, key, e.live)
+		case e.isSpread(of):
+			continue
+		default:
+			var place store.Place
+			place, err = e.Place(ctx, of)
+			at = e.nameOf(place)
 		}
-		at := e.nameOf(place)
+		if err != nil {
+			return "", err
+		}
 		if cell != "" && cell != at {
-			return fmt.Errorf("commit: %w: a batch has keys in the cells %q and %q", store.ErrInvalid, min(cell, at), max(cell, at))
+			return "", fmt.Errorf("commit: %w: a batch has keys in the cells %q and %q", store.ErrInvalid, min(cell, at), max(cell, at))
 		}
 		cell = at
 	}
-	if cell == "" {
-		cell = e.founder
-	}
-	return e.cells[cell].Commit(ctx, b)
+	return cmp.Or(cell, e.founder), nil
 }
 
 // nameOf returns the name of the cell of a place.
@@ -202,26 +232,24 @@ func (e *Engine) nameOf(p store.Place) string {
 	return p.Suffix[1:]
 }
 
-// ownersOf returns whose keys a batch writes and asserts.
-func ownersOf(b *store.Batch) (map[string]bool, error) {
-	owners := map[string]bool{}
+// partsOf returns whose keys a batch writes and asserts, with one key of each.
+func partsOf(b *store.Batch) (map[string][]byte, error) {
+	parts := map[string][]byte{}
 	for _, op := range b.Ops() {
-		name := owner(op.Key)
 		if op.Kind == store.OpDeleteRange {
-			var one bool
-			if name, one = single(store.Range{Start: op.Key, End: op.Value}); !one {
+			if _, one := single(store.Range{Start: op.Key, End: op.Value}); !one {
 				return nil, fmt.Errorf("delete range: %w: it has keys of several owners", store.ErrInvalid)
 			}
 		}
-		owners[name] = true
+		parts[owner(op.Key)] = op.Key
 	}
 	for _, a := range b.Assertions() {
-		owners[owner(a.Key)] = true
+		parts[owner(a.Key)] = a.Key
 	}
 	for key := range b.Adds() {
-		owners[owner([]byte(key))] = true
+		parts[owner([]byte(key))] = []byte(key)
 	}
-	return owners, nil
+	return parts, nil
 }
 
 // Objects returns the founder's space for large values. Blobs lie in that of their own place.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/store"
@@ -72,6 +73,27 @@ func (e *Engine) named(owner string) (string, error) {
 		return "", fmt.Errorf("owner %q: %w: there is no cell %q", owner, store.ErrInvalid, name)
 	}
 	return name, nil
+}
+
+// isSpread says whether the keys of an owner lie in many cells.
+func (e *Engine) isSpread(owner string) bool {
+	return slices.ContainsFunc(e.spread, func(s string) bool {
+		return owner == s || (strings.HasSuffix(s, "/") && strings.HasPrefix(owner, s))
+	})
+}
+
+// holder returns the cell that has a spread key, or the founder when none has.
+func (e *Engine) holder(ctx context.Context, key []byte, reader func(name string) store.Reader) (string, error) {
+	for _, name := range e.names {
+		_, err := reader(name).Get(ctx, key)
+		if err == nil {
+			return name, nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return "", fmt.Errorf("cell %q: %w", name, err)
+		}
+	}
+	return e.founder, nil
 }
 
 // remember keeps where an account lies. A cell that joined since this process started is not known to it.
