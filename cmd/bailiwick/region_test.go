@@ -28,6 +28,7 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 	"github.com/bailiwick-dev/bailiwick/sync/identity/identitytest"
+	"github.com/bailiwick-dev/bailiwick/sync/store/postgres/postgrestest"
 )
 
 // asProgram is set in the environment of the test binary when it is to be the program itself.
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(postgrestest.Main{Runner: m})
 }
 
 // region is a sync server that runs from a folder of documents, with an issuer.
@@ -78,7 +79,7 @@ func newRegion(t *testing.T) *region {
 		flags: syncFlags{
 			region: "regions/virginia", cloud: "gcc-high", geography: "NAM", url: "https://127.0.0.1:" + strconv.Itoa(int(port)),
 			address: "127.0.0.1", port: port, metricsPort: metricsPort, minimumTLS: "1.3",
-			tlsDir: t.TempDir(), dataDir: t.TempDir(), documentsDir: t.TempDir(),
+			tlsDir: t.TempDir(), documentsDir: t.TempDir(), storageFlags: storageFlags{dataDir: t.TempDir()},
 		},
 	}
 	pool := x509.NewCertPool()

@@ -24,7 +24,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/server"
 	"github.com/bailiwick-dev/bailiwick/sync/server/slots"
 	"github.com/bailiwick-dev/bailiwick/sync/shared"
-	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
 
@@ -44,6 +44,7 @@ type replica struct {
 	documents *tenants.Set
 	verifier  *identity.Verifier
 	reporter  *tenants.Reporter
+	engine    store.Engine
 	mail      *mail.Service
 	push      *push.Service
 	outbound  *outbound
@@ -55,14 +56,15 @@ type replica struct {
 
 // runReplica serves a region until the context ends and its requests are drained.
 func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err error) {
-	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
+	engine, err := f.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	r := &replica{
 		flags:     f,
 		logger:    logger,
+		engine:    engine,
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
@@ -71,6 +73,7 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 	}
 	trust := &smimeTrust{documents: r.documents, logger: logger}
 	if r.mail, err = mail.New(engine, mail.Options{
+		Owner: f.owner(), Shared: f.shared(),
 		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: logger},
 		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: f.hostname(), Logger: logger,
 	}); err != nil {
@@ -124,7 +127,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 		Accounts:             r.mail,
 		Watch:                r.documents.Watch,
 		AuthorizationServers: r.issuers,
-		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}},
+		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}, {Name: "store", Ready: r.storeReady}},
 		Certificates:         r.certs,
 		MinimumTLS:           minimumTLS,
 		Load: server.LoadLimits{
@@ -332,6 +335,9 @@ func (r *replica) documentsReady(context.Context) error {
 	}
 	return nil
 }
+
+// storeReady tells whether the store can be used at the moment.
+func (r *replica) storeReady(ctx context.Context) error { return store.Ready(ctx, r.engine) }
 
 // newRegistry makes the registry of a replica, with what it runs and how it fares.
 func newRegistry(f *syncFlags) *prometheus.Registry {

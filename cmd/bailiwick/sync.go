@@ -14,6 +14,8 @@ import (
 
 // syncFlags are the flags of the sync server.
 type syncFlags struct {
+	storageFlags
+
 	region             string
 	cloud              string
 	geography          string
@@ -22,7 +24,6 @@ type syncFlags struct {
 	port               uint16
 	metricsPort        uint16
 	tlsDir             string
-	dataDir            string
 	minimumTLS         string
 	documentsDir       string
 	documentsNamespace string
@@ -58,7 +59,7 @@ func newSyncCommand() *cobra.Command {
 	set.Uint16Var(&f.port, "port", 8443, "the port for HTTPS")
 	set.Uint16Var(&f.metricsPort, "metrics-port", 8080, "the port for metrics over plain HTTP; 0 turns them off")
 	set.StringVar(&f.tlsDir, "tls-dir", "", "the folder of tls.crt and tls.key, which are read again when they change")
-	set.StringVar(&f.dataDir, "data-dir", "", "the folder of the store")
+	f.register(cmd)
 	set.StringVar(&f.minimumTLS, "minimum-tls", "1.2", "the lowest version of TLS: 1.2 or 1.3")
 	set.StringVar(&f.documentsDir, "documents-dir", "", "a folder of tenant documents, outside Kubernetes")
 	set.StringVar(&f.documentsNamespace, "documents-namespace", "", "the namespace of the ConfigMaps with tenant documents")
@@ -82,7 +83,6 @@ func (f *syncFlags) validate() error {
 		{"url", f.url},
 		{"address", f.address},
 		{"tls-dir", f.tlsDir},
-		{"data-dir", f.dataDir},
 	}
 	for _, flag := range required {
 		if flag.value == "" {
@@ -96,6 +96,9 @@ func (f *syncFlags) validate() error {
 		return err
 	}
 	if err := f.delivery.validate(); err != nil {
+		return err
+	}
+	if err := f.storageFlags.validate(f.replica); err != nil {
 		return err
 	}
 	return f.validateDocuments()

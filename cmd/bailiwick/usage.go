@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
 
@@ -16,7 +17,7 @@ const storedUnit = 1 << 20
 
 // count tells what the replica holds, for its reports.
 func (r *replica) count(ctx context.Context) (tenants.Counts, error) {
-	stored, err := folderSize(ctx, r.flags.dataDir)
+	stored, err := r.stored(ctx)
 	if err != nil {
 		return tenants.Counts{}, err
 	}
@@ -32,6 +33,14 @@ func (r *replica) count(ctx context.Context) (tenants.Counts, error) {
 		counts.Tenants[tenant] = tenants.TenantCounts{Mailboxes: mailboxes}
 	}
 	return counts, nil
+}
+
+// stored is how many octets the store takes.
+func (r *replica) stored(ctx context.Context) (int64, error) {
+	if r.flags.shared() {
+		return store.Size(ctx, r.engine)
+	}
+	return folderSize(ctx, r.flags.dataDir)
 }
 
 // folderSize adds up the sizes of the files below a folder. Files that go away

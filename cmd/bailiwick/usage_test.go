@@ -27,7 +27,7 @@ func TestReplicaCountsItsMailboxes(t *testing.T) {
 	if err := service.Provision(t.Context(), &jmap.Principal{Tenant: "agency/agency", AccountID: "a1"}); err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{flags: &syncFlags{dataDir: dir}, mail: service}
+	r := &replica{flags: &syncFlags{storageFlags: storageFlags{dataDir: dir}}, mail: service}
 	counts, err := r.count(t.Context())
 	if err != nil {
 		t.Fatal(err)

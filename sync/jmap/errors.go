@@ -63,6 +63,9 @@ func (e *MethodError) Error() string {
 	return describe(e.Type, e.Description)
 }
 
+// Unavailable says whether the call may succeed later as it is.
+func (e *MethodError) Unavailable() bool { return e.Type == ErrorServerUnavailable }
+
 // MarshalJSON renders the arguments of the error response.
 func (e *MethodError) MarshalJSON() ([]byte, error) {
 	return encodeError(e.Type, e.Description, e.Fields)

@@ -12,7 +12,8 @@ const CoreCapability = "urn:ietf:params:jmap:core"
 // Method processes one method call. The result is encoded with encoding/json as the
 // arguments of the response, unless it is a json.RawMessage. An error that is (or
 // wraps) a *MethodError is sent to the client as it is; any other error becomes
-// "serverFail" without its text, or "serverUnavailable" when the context ended.
+// "serverFail" without its text, or "serverUnavailable" when the context ended or
+// Unavailable says so.
 type Method func(ctx context.Context, call *Call) (any, error)
 
 // Capability is a set of methods that the server offers under one URI.

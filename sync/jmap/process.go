@@ -172,6 +172,10 @@ func (b *batch) methodError(ctx context.Context, method string, err error) *Meth
 		return &MethodError{Type: ErrorServerUnavailable, Description: "the request was not finished in time, try again later"}
 	}
 	attrs := []any{slog.String("method", method), slog.Any("error", err)}
+	if Unavailable(err) {
+		b.service.logger.WarnContext(ctx, "method not answered", attrs...)
+		return &MethodError{Type: ErrorServerUnavailable, Description: "the store is not available now, try again later"}
+	}
 	if e, ok := errors.AsType[*panicError](err); ok {
 		attrs = append(attrs, slog.String("stack", e.stack))
 	}

@@ -21,6 +21,16 @@ var ErrOverQuota = errors.New("over quota")
 // user was moved between tenants that share an issuer, and the mail was not.
 var ErrForeignAccount = errors.New("account belongs to another tenant")
 
+// Unavailable says whether an error is of something that does not answer at the moment, so that the request may succeed
+// later. Errors tell so by a method Unavailable that returns true.
+func Unavailable(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Unavailable() bool
+	}](err)
+	return ok && e.Unavailable()
+}
+
 // Blobs keeps binary data by account (RFC 8620 §6).
 type Blobs interface {
 	// Put stores the content of r and returns its blob id and its size in octets. An

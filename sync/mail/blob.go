@@ -114,7 +114,7 @@ func (s *Service) Put(ctx context.Context, account, _ string, r io.Reader) (id s
 	}
 	info, err := s.blobs.Put(ctx, tenant, r)
 	if err != nil {
-		return "", 0, err
+		return "", 0, unavailable(err)
 	}
 	return wholeBlob + info.Hash, info.Size, s.grant(ctx, account, tenant, info.Hash)
 }

@@ -69,7 +69,8 @@ func (s *Service) locate(ctx context.Context, address string) (resident, error) 
 	if holder == "" || meta.Tenant != home.Tenant || (home.Withdrawn != nil && home.Withdrawn(holder)) {
 		return resident{}, delivery.ErrNoMailbox
 	}
-	return resident{account: holder, tenant: meta.Tenant}, nil
+	place, err := store.FindPlace(ctx, s.engine, holder)
+	return resident{account: holder, tenant: meta.Tenant + place.Suffix}, err
 }
 
 // holder returns the live account that holds an address, by its key; none is "".
@@ -123,13 +124,14 @@ func (s *Service) settled(ctx context.Context, r store.Reader, p *jmap.Principal
 // another live account holds stays with that one, until it gives it up.
 func (e *edit) claimAddress(p *jmap.Principal, meta *accountMeta) (claimed bool, err error) {
 	key := addressKey(p.Address)
-	foreign, err := e.service.foreign(e.ctx, e.tx, p)
+	region := e.regional()
+	foreign, err := e.service.foreign(e.ctx, region.reader(), p)
 	if err != nil || foreign {
 		return false, err
 	}
 	at := directory().String(key)
-	have, err := e.get(at)
-	if err != nil {
+	have, err := region.reader().Get(e.ctx, at)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, err
 	}
 	value, err := json.Marshal(directoryEntry{Account: e.account})
@@ -137,8 +139,9 @@ func (e *edit) claimAddress(p *jmap.Principal, meta *accountMeta) (claimed bool,
 		return false, fmt.Errorf("encode directory entry: %w", err)
 	}
 	// Of two accounts that claim an address at once, one fails here.
-	e.tx.Assert(at, have)
-	e.tx.Set(at, value)
+	if err := region.replace(at, have, value); err != nil {
+		return false, err
+	}
 	if meta.Address != "" && meta.Address != key {
 		if err := e.releaseAddress(meta.Address); err != nil {
 			return false, err
@@ -150,11 +153,23 @@ func (e *edit) claimAddress(p *jmap.Principal, meta *accountMeta) (claimed bool,
 
 // releaseAddress takes an address that the account had out of the directory.
 func (e *edit) releaseAddress(key string) error {
-	entry, exists, err := readEntry(e.ctx, e.tx, key)
-	if err == nil && exists && entry.Account == e.account {
-		e.tx.Delete(directory().String(key))
+	region := e.regional()
+	at := directory().String(key)
+	have, err := region.reader().Get(e.ctx, at)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
-	return err
+	var entry directoryEntry
+	if err == nil {
+		err = json.Unmarshal(have, &entry)
+	}
+	if err != nil {
+		return fmt.Errorf("read directory: %w", err)
+	}
+	if entry.Account != e.account {
+		return nil
+	}
+	return region.replace(at, have, nil)
 }
 
 // contended says whether a write did not happen because of another one, so that it may be tried again.

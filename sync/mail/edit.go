@@ -50,6 +50,9 @@ type setter struct {
 	// which a client that goes from the one to the other would never hear.
 	oldState *string
 	newState string
+	// save returns what puts back all that operations keep outside of the commit, for a commit that starts over
+	// because another process came first. Without it, a commit does not start over.
+	save func() (restore func())
 }
 
 // run applies the operations in order. An operation that fails on its own reports that itself; an error ends the
@@ -61,20 +64,21 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 	}
 	for first := true; first || len(ops) > 0; first = false {
 		var commit *store.Tx
+		var left []func(*edit) error
+		again := w.saved()
 		err := w.service.journal.Update(ctx, w.account, func(tx *store.Tx) error {
+			if commit != nil && !again() {
+				return store.ErrLeased
+			}
 			commit = tx
 			if err := w.begin(ctx, tx, first); err != nil {
 				return err
 			}
-			e := newEdit(ctx, w.service, tx, w.account, tenant)
-			for len(ops) > 0 && tx.Size() < commitSize {
-				if err := ops[0](e); err != nil {
-					return err
-				}
-				ops = ops[1:]
-			}
-			return e.flush()
+			var err error
+			left, err = newEdit(ctx, w.service, tx, w.account, tenant).apply(ops)
+			return err
 		})
+		ops = left
 		if err != nil && !first {
 			return partial(err)
 		}
@@ -87,6 +91,30 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 		}
 	}
 	return nil
+}
+
+// apply applies operations until the commit is large enough, and returns those that are left.
+func (e *edit) apply(ops []func(*edit) error) (left []func(*edit) error, err error) {
+	for len(ops) > 0 && e.tx.Size() < commitSize {
+		if err := ops[0](e); err != nil {
+			return nil, err
+		}
+		ops = ops[1:]
+	}
+	return ops, e.flush()
+}
+
+// saved returns what puts everything back as it is now, and tells whether it can.
+func (w *setter) saved() (restore func() bool) {
+	if w.save == nil {
+		return func() bool { return false }
+	}
+	oldState, restoreCall := w.oldState, w.save()
+	return func() bool {
+		w.oldState = oldState
+		restoreCall()
+		return true
+	}
 }
 
 // begin looks at the state before a commit: ifInState must be that before the first one.

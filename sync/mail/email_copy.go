@@ -47,7 +47,7 @@ func (s *Service) emailCopy(ctx context.Context, call *jmap.Call, args *jmap.Cop
 	if err := c.read(ctx); err != nil {
 		return nil, err
 	}
-	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
+	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, save: c.save}
 	var ops []func(*edit) error
 	for _, creation := range slices.Sorted(maps.Keys(args.Create)) {
 		ops = append(ops, c.create(creation))
@@ -101,6 +101,15 @@ func (c *emailCopier) readOne(ctx context.Context, r store.Reader, raw json.RawM
 		err = &jmap.SetError{Type: jmap.SetErrorNotFound, Description: fmt.Sprintf("id: fromAccountId has no email %q", want.ID)}
 	}
 	return err
+}
+
+// save returns what puts back what the operations keep.
+func (c *emailCopier) save() (restore func()) {
+	done, out := slices.Clone(c.done), c.out.save(c.call)
+	return func() {
+		c.done = slices.Clone(done)
+		out()
+	}
 }
 
 func (c *emailCopier) create(creation string) func(*edit) error {

@@ -68,6 +68,7 @@ type incoming struct {
 func (s *Service) emailImport(ctx context.Context, call *jmap.Call, args *emailImportArguments) (*emailImportResponse, error) {
 	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
 	out := newOutcome(args.AccountID)
+	w.save = func() func() { return out.save(call) }
 	var ops []func(*edit) error
 	for _, creation := range slices.Sorted(maps.Keys(args.Emails)) {
 		ops = append(ops, func(e *edit) error {

@@ -26,6 +26,7 @@ type emailSetter struct {
 func (s *Service) emailSet(ctx context.Context, call *jmap.Call, args *jmap.SetArguments) (*jmap.SetResponse, error) {
 	m := &emailSetter{service: s, call: call, args: args, out: newOutcome(args.AccountID)}
 	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, committed: func() { m.audit(ctx) }}
+	w.save = m.save
 	var ops []func(*edit) error
 	for _, id := range slices.Sorted(maps.Keys(args.Create)) {
 		ops = append(ops, m.create(id))
@@ -40,6 +41,15 @@ func (s *Service) emailSet(ctx context.Context, call *jmap.Call, args *jmap.SetA
 		return nil, err
 	}
 	return m.out.response(w), nil
+}
+
+// save returns what puts back what the operations keep.
+func (m *emailSetter) save() (restore func()) {
+	downgrades, out := slices.Clone(m.downgrades), m.out.save(m.call)
+	return func() {
+		m.downgrades = slices.Clone(downgrades)
+		out()
+	}
 }
 
 func (m *emailSetter) create(creation string) func(*edit) error {

@@ -33,6 +33,7 @@ type identitySetter struct {
 func (s *Service) identitySet(ctx context.Context, call *jmap.Call, args *jmap.SetArguments) (*jmap.SetResponse, error) {
 	m := &identitySetter{call: call, args: args, out: newOutcome(args.AccountID)}
 	w := &setter{service: s, account: args.AccountID, kind: typeIdentity, ifInState: args.IfInState}
+	w.save = func() func() { return m.out.save(call) }
 	var ops []func(*edit) error
 	for _, creation := range slices.Sorted(maps.Keys(args.Create)) {
 		ops = append(ops, func(e *edit) error { return reported(m.out.notCreated, creation, m.create(e, creation)) })

@@ -191,7 +191,7 @@ func (m *emailSetter) relabel(e *edit, email *email, change *relabelled) error {
 	e.tx.Changed(store.Change{Type: typeEmail, ID: email.ID, Kind: store.Updated})
 	if label.Lowers(change.from, change.to) {
 		m.downgrades = append(m.downgrades, label.Downgrade{
-			Tenant: e.tenant, Actor: m.call.Principal.AccountID, Account: e.account, Email: email.ID,
+			Tenant: plainTenant(e.tenant), Actor: m.call.Principal.AccountID, Account: e.account, Email: email.ID,
 			From: change.from.ID, To: id, JustificationLength: len(change.justification),
 		})
 	}

@@ -14,10 +14,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
+	"github.com/bailiwick-dev/bailiwick/sync/store/postgres/postgrestest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main{Runner: m}) }
 
 // object is a JSON object of a test.
 type object = map[string]any
@@ -26,7 +28,7 @@ type object = map[string]any
 type desk struct {
 	tb        testing.TB
 	service   *Service
-	engine    *pebble.Engine
+	engine    store.Engine
 	principal *jmap.Principal
 	created   map[string]string
 	limits    jmap.Limits

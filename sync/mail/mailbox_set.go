@@ -42,7 +42,7 @@ type mailboxCreate struct {
 // mailboxSet answers Mailbox/set (RFC 8621 section 2.5).
 func (s *Service) mailboxSet(ctx context.Context, call *jmap.Call, args *mailboxSetArguments) (*jmap.SetResponse, error) {
 	m := &mailboxSetter{call: call, args: args, out: newOutcome(args.AccountID), subscriber: subscriberOf(call, args.AccountID), subscribed: map[string]bool{}}
-	w := &setter{service: s, account: args.AccountID, kind: typeMailbox, ifInState: args.IfInState}
+	w := &setter{service: s, account: args.AccountID, kind: typeMailbox, ifInState: args.IfInState, save: m.save}
 	var ops []func(*edit) error
 	for _, id := range creationOrder(args.Create) {
 		ops = append(ops, m.try(&attempt{reference: id, run: m.create(id), report: m.out.notCreated}))

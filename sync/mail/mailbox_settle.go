@@ -70,6 +70,22 @@ func (m *mailboxSetter) report(*edit) error {
 	return nil
 }
 
+// save returns what puts back what the operations keep. Attempts that are not pending are judged anew in any case.
+func (m *mailboxSetter) save() (restore func()) {
+	pending, out := slices.Clone(m.pending), m.out.save(m.call)
+	refused := make([]error, len(pending))
+	for i, a := range pending {
+		refused[i] = a.refused
+	}
+	return func() {
+		m.pending = slices.Clone(pending)
+		for i, a := range pending {
+			a.refused = refused[i]
+		}
+		out()
+	}
+}
+
 // swap is an update that waits for others.
 type swap struct {
 	attempt  *attempt

@@ -110,7 +110,10 @@ const outboxTopic = "outbox/queue"
 func outboxQueue() store.Key { return store.NewKey(outboxTopic) }
 
 // outboxClaims lists what a process is sending, so that after a restart it need not wait for its own claims to end.
-func outboxClaims(owner string) store.Key { return store.NewKey("outbox/claims").String(owner) }
+func outboxClaims(owner string) store.Key { return store.NewKey(claimsOwner).String(owner) }
+
+// claimsOwner owns the claims on messages of the outbox.
+const claimsOwner = "outbox/claims"
 
 func (o *outgoing) queued(account string) []byte {
 	return outboxQueue().Uint(orderly(o.Due)).String(account).String(o.ID)

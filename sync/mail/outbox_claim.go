@@ -18,16 +18,16 @@ import (
 // batch asserts the writer lease of the account: of several processes that try, one commits. From here on the
 // submission is final.
 func (s *Service) claim(ctx context.Context, t ticket) (taken *outgoing, tenant string, err error) {
-	meta, exists, err := readMeta(ctx, s.engine, t.account)
+	tenant, err = s.tenantOf(ctx, t.account)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, "", s.forget(ctx, t)
+	}
 	if err != nil {
 		return nil, "", err
 	}
-	if !exists {
-		return nil, "", s.forget(ctx, t)
-	}
 	err = s.journal.Update(ctx, t.account, func(tx *store.Tx) error {
 		taken = nil
-		e := newEdit(ctx, s, tx, t.account, meta.Tenant)
+		e := newEdit(ctx, s, tx, t.account, tenant)
 		o, err := e.outgoing(t.id)
 		if err != nil {
 			return err
@@ -48,7 +48,7 @@ func (s *Service) claim(ctx context.Context, t ticket) (taken *outgoing, tenant 
 		}
 		return e.finalize(o.ID)
 	})
-	return taken, meta.Tenant, err
+	return taken, tenant, err
 }
 
 // forget removes an entry of an account that was erased, and its mail with it.

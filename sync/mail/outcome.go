@@ -2,6 +2,8 @@ package mail
 
 import (
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 )
@@ -12,6 +14,24 @@ type outcome struct {
 }
 
 func newOutcome(account string) *outcome { return &outcome{set: jmap.SetResponse{AccountID: account}} }
+
+// save returns what puts back what was reported so far, and the ids that were made. It can be called more than once.
+func (o *outcome) save(call *jmap.Call) (restore func()) {
+	ids, set := maps.Clone(call.CreatedIDs), cloneSet(&o.set)
+	return func() {
+		// The map is that of the whole request.
+		clear(call.CreatedIDs)
+		maps.Copy(call.CreatedIDs, ids)
+		o.set = cloneSet(&set)
+	}
+}
+
+func cloneSet(s *jmap.SetResponse) jmap.SetResponse {
+	c := *s
+	c.Created, c.Updated, c.Destroyed = maps.Clone(s.Created), maps.Clone(s.Updated), slices.Clone(s.Destroyed)
+	c.NotCreated, c.NotUpdated, c.NotDestroyed = maps.Clone(s.NotCreated), maps.Clone(s.NotUpdated), maps.Clone(s.NotDestroyed)
+	return c
+}
 
 func (o *outcome) response(w *setter) *jmap.SetResponse {
 	o.set.OldState, o.set.NewState = w.oldState, w.newState

@@ -11,7 +11,7 @@ import (
 
 // accountMeta is what an account is.
 type accountMeta struct {
-	// Tenant is the scope of the account's blobs.
+	// Tenant is the tenant that the account belongs to.
 	Tenant string `json:"tenant"`
 	// Address is the key of the address whose mail the account takes; empty while it takes none.
 	Address string `json:"address,omitempty"`
@@ -68,15 +68,19 @@ func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
 }
 
 func (s *Service) provision(ctx context.Context, p *jmap.Principal) error {
+	place, err := store.PlaceOf(ctx, s.engine, p.AccountID)
+	if err != nil {
+		return err
+	}
 	return s.journal.Update(ctx, p.AccountID, func(tx *store.Tx) error {
 		meta, exists, err := readMeta(ctx, tx, p.AccountID)
 		if err != nil {
 			return err
 		}
-		e := newEdit(ctx, s, tx, p.AccountID, p.Tenant)
+		e := newEdit(ctx, s, tx, p.AccountID, p.Tenant+place.Suffix)
 		if !exists {
 			meta.Tenant = p.Tenant
-			tx.Add(census().String(p.Tenant), 1)
+			tx.Add(census(place.Suffix).String(p.Tenant), 1)
 			if err := e.createStandard(); err != nil {
 				return err
 			}
@@ -129,11 +133,15 @@ func readMeta(ctx context.Context, r store.Reader, account string) (meta account
 	return meta, exists, err
 }
 
-// tenantOf returns the scope of an account's blobs.
+// tenantOf returns the scope of an account's blobs: its tenant, in the place where the account lies.
 func (s *Service) tenantOf(ctx context.Context, account string) (string, error) {
 	meta, exists, err := readMeta(ctx, s.engine, account)
 	if err == nil && !exists {
 		err = fmt.Errorf("account %q: %w: it was never provisioned", account, store.ErrNotFound)
 	}
-	return meta.Tenant, err
+	if err != nil {
+		return "", err
+	}
+	place, err := store.FindPlace(ctx, s.engine, account)
+	return meta.Tenant + place.Suffix, err
 }

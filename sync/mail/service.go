@@ -52,6 +52,8 @@ type Options struct {
 	// Owner names this process among those that share the store; see store.Options. Empty means "embedded", right
 	// for a store that only one process can open.
 	Owner string
+	// Shared says that other processes write the same accounts at the same time; see store.Options.
+	Shared bool
 	// UploadLifetime is how long an upload is kept that no email uses; 0 means 24 hours.
 	UploadLifetime time.Duration
 	// Now is the clock; nil means time.Now.
@@ -110,13 +112,14 @@ func New(e store.Engine, o Options) (*Service, error) {
 		o.Now = time.Now
 	}
 	withLabels(&o)
+	withTenants(&o)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Hostname = cmp.Or(o.Hostname, "localhost")
 	o.MaxEffort = cmp.Or(o.MaxEffort, maxEffort)
 	o.MaxSizeSend = cmp.Or(o.MaxSizeSend, maxSizeMessage)
-	j, err := store.NewJournal(e, store.Options{Owner: o.Owner, Now: o.Now})
+	j, err := store.NewJournal(e, store.Options{Owner: o.Owner, Shared: o.Shared, Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}

@@ -20,10 +20,13 @@ const (
 	maxAddress = 254
 )
 
+// certificatesOwner begins the names of the owners of certificates, before that of the tenant.
+const certificatesOwner = "certificates/"
+
 // certificatesOf lists the certificates of an address, the newest first. They belong to the tenant in this region, and
 // to no account: its owner has a slash in its name, which no account has.
 func certificatesOf(tenant, address string) store.Key {
-	return store.NewKey("certificates/" + tenant).String(address)
+	return store.NewKey(certificatesOwner + plainTenant(tenant)).String(address)
 }
 
 // keepCertificates keeps certificates of good signatures for those who write to the same addresses, when they are of
@@ -141,11 +144,16 @@ func (s *Service) certificates(ctx context.Context, trust *smime.Trust, tenant, 
 		return nil, nil
 	}
 	var out []smimeCertificate
+	var last []byte
 	index := certificatesOf(tenant, normal)
 	for p, err := range s.engine.Scan(ctx, index.Range(), store.ScanOptions{Limit: maxCertificates}) {
 		if err != nil {
 			return nil, fmt.Errorf("list certificates: %w", err)
 		}
+		if bytes.Equal(p.Key, last) {
+			continue // kept in another place too
+		}
+		last = append(last[:0], p.Key...)
 		c, err := trust.Certify(normal, p.Value, s.opts.Now())
 		if err != nil {
 			continue // expired, or no longer trusted

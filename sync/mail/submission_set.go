@@ -54,7 +54,7 @@ type submissionSetter struct {
 // submissionSet answers EmailSubmission/set (RFC 8621 section 7.5).
 func (s *Service) submissionSet(ctx context.Context, call *jmap.Call, args *submissionSetArguments) (*jmap.SetResponse, error) {
 	m := &submissionSetter{service: s, call: call, args: args, out: newOutcome(args.AccountID), done: map[string]string{}}
-	w := &setter{service: s, account: args.AccountID, kind: typeSubmission, ifInState: args.IfInState}
+	w := &setter{service: s, account: args.AccountID, kind: typeSubmission, ifInState: args.IfInState, save: m.save}
 	var ops []func(*edit) error
 	for _, creation := range slices.Sorted(maps.Keys(args.Create)) {
 		ops = append(ops, func(e *edit) error { return reported(m.out.notCreated, creation, m.create(e, creation)) })
@@ -73,6 +73,15 @@ func (s *Service) submissionSet(ctx context.Context, call *jmap.Call, args *subm
 		return nil, err
 	}
 	return m.out.response(w), m.changeEmails(ctx)
+}
+
+// save returns what puts back what the operations keep.
+func (m *submissionSetter) save() (restore func()) {
+	done, out := maps.Clone(m.done), m.out.save(m.call)
+	return func() {
+		m.done = maps.Clone(done)
+		out()
+	}
 }
 
 func (m *submissionSetter) create(e *edit, creation string) error {

@@ -49,7 +49,7 @@ func TestTwoMailboxesWriteToEachOther(t *testing.T) {
 	equal(t, "outbox", o.queued(), 0)
 	for _, d := range []*desk{o.bob, o.eve} {
 		got := d.inbox()
-		if len(got) != 1 || !hasLine(got[0], "Return-Path: <ann@agency.us>") || !strings.Contains(got[0], "Subject: lunch\r\n") || strings.Contains(strings.ToLower(got[0]), "bcc") || strings.Contains(got[0], "eve@") {
+		if len(got) != 1 || !hasLine(got[0], "Return-Path: <ann@agency.us>") || !strings.Contains(got[0], "Subject: lunch\r\n") || strings.Contains(strings.ToLower(got[0]), "\nbcc:") || strings.Contains(got[0], "eve@") {
 			t.Errorf("inbox of %s: %q", d.principal.Address, got)
 		}
 	}

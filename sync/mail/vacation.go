@@ -99,6 +99,7 @@ func (s *Service) vacationGet(ctx context.Context, call *jmap.Call, args *jmap.G
 func (s *Service) vacationSet(ctx context.Context, call *jmap.Call, args *jmap.SetArguments) (*jmap.SetResponse, error) {
 	out := newOutcome(args.AccountID)
 	w := &setter{service: s, account: args.AccountID, kind: typeVacation, ifInState: args.IfInState}
+	w.save = func() func() { return out.save(call) }
 	singleton := &jmap.SetError{Type: jmap.SetErrorSingleton, Description: "there is exactly one, with the id " + vacationID}
 	var ops []func(*edit) error
 	for creation := range args.Create {

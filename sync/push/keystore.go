@@ -48,7 +48,15 @@ type keyStore struct {
 // The owners of what belongs to no account have a slash in their names, which no account
 // has.
 func ringKey() []byte     { return store.NewKey("push/keys").String("vapid") }
-func indexKey() store.Key { return store.NewKey("push/index") }
+func indexKey() store.Key { return store.NewKey(indexOwner) }
+
+// indexOwner owns the list of all subscriptions.
+const indexOwner = "push/index"
+
+// SpreadOwners are the owners of keys that go into the batches of accounts and are read for
+// the whole region. In a store of several cells, each such key lies in the cell of its
+// account.
+func SpreadOwners() []string { return []string{indexOwner} }
 
 // ringTopic is where replicas are told that the keys changed.
 const ringTopic = "push/keys"

@@ -26,12 +26,17 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*jmap.Principal,
 		return nil, false
 	}
 	if err != nil {
-		s.logger.ErrorContext(r.Context(), "mailbox could not be made complete", slog.String("tenant", p.Tenant), slog.Any("error", err))
-		w.Header().Set("Retry-After", "5")
-		sendProblem(w, r, jmap.NewProblem(http.StatusServiceUnavailable, "the mailbox is not available now, try again later"))
+		s.unavailable(w, r, "mailbox could not be made complete", err, slog.String("tenant", p.Tenant))
 		return nil, false
 	}
 	return p, true
+}
+
+// unavailable answers a request that may succeed later, and logs why it does not now.
+func (s *Server) unavailable(w http.ResponseWriter, r *http.Request, what string, err error, attrs ...any) {
+	s.logger.ErrorContext(r.Context(), what, append(attrs, slog.Any("error", err))...)
+	w.Header().Set("Retry-After", "5")
+	sendProblem(w, r, jmap.NewProblem(http.StatusServiceUnavailable, "the mailbox is not available now, try again later"))
 }
 
 // refuse answers for the gate. A mailbox in another region is told of with 307 for

@@ -84,6 +84,8 @@ func (s *Server) refuseUpload(w http.ResponseWriter, r *http.Request, ofBody, er
 		sendProblem(w, r, jmap.NewProblem(http.StatusInsufficientStorage, "the account is over its quota: delete mail to make room"))
 	case ofBody != nil:
 		sendProblem(w, r, jmap.NewProblem(http.StatusBadRequest, "the request body could not be read to its end"))
+	case jmap.Unavailable(err):
+		s.unavailable(w, r, "upload failed", err)
 	default:
 		s.logger.ErrorContext(r.Context(), "upload failed", slog.Any("error", err))
 		sendProblem(w, r, jmap.NewProblem(http.StatusInternalServerError, "the blob could not be stored"))
@@ -152,6 +154,10 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, account, id, c
 func (s *Server) refuseDownload(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, jmap.ErrBlobNotFound) {
 		sendProblem(w, r, noSuchBlob())
+		return
+	}
+	if jmap.Unavailable(err) {
+		s.unavailable(w, r, "download failed", err)
 		return
 	}
 	s.logger.ErrorContext(r.Context(), "download failed", slog.Any("error", err))

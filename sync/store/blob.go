@@ -75,8 +75,12 @@ func (s *Blobs) Put(ctx context.Context, scope string, r io.Reader) (BlobInfo, e
 	if err := s.engine.Commit(ctx, pending); err != nil {
 		return BlobInfo{}, fmt.Errorf("announce blob: %w", err)
 	}
+	objects, err := s.objects(ctx, scope)
+	if err != nil {
+		return BlobInfo{}, err
+	}
 	sum := sha256.New()
-	info.Size, err = s.engine.Objects().Write(ctx, info.Object, io.TeeReader(io.MultiReader(bytes.NewReader(head), r), sum))
+	info.Size, err = objects.Write(ctx, info.Object, io.TeeReader(io.MultiReader(bytes.NewReader(head), r), sum))
 	if err != nil {
 		return BlobInfo{}, err
 	}
@@ -97,7 +101,11 @@ func (s *Blobs) Open(ctx context.Context, scope, hash string) (Object, error) {
 		return nil, err
 	}
 	if info.Object != "" {
-		return s.engine.Objects().Open(ctx, info.Object)
+		objects, err := s.objects(ctx, scope)
+		if err != nil {
+			return nil, err
+		}
+		return objects.Open(ctx, info.Object)
 	}
 	data, err := s.engine.Get(ctx, s.dataKey(scope, hash))
 	if err != nil {
@@ -170,12 +178,25 @@ func (s *Blobs) discard(ctx context.Context, scope, written, kept string) error 
 	if written == "" || written == kept {
 		return nil
 	}
-	if err := s.engine.Objects().Remove(ctx, written); err != nil {
+	objects, err := s.objects(ctx, scope)
+	if err != nil {
+		return err
+	}
+	if err := objects.Remove(ctx, written); err != nil {
 		return err
 	}
 	b := &Batch{}
 	b.Delete(s.pendingKey(scope, written))
 	return s.engine.Commit(ctx, b)
+}
+
+// objects returns where the large blobs of a scope lie: beside its keys.
+func (s *Blobs) objects(ctx context.Context, scope string) (Objects, error) {
+	place, err := FindPlace(ctx, s.engine, scopeOwner(scope))
+	if err != nil {
+		return nil, fmt.Errorf("blobs of scope %q: %w", scope, err)
+	}
+	return place.Engine.Objects(), nil
 }
 
 func (s *Blobs) stat(ctx context.Context, r Reader, scope, hash string) (info BlobInfo, meta []byte, err error) {
@@ -198,7 +219,9 @@ func (s *Blobs) stamp() []byte {
 // scopesRange holds every scope's keys.
 func scopesRange() Range { return Range{Start: []byte("tenant/"), End: []byte("tenant0")} }
 
-func scopeKey(scope string) Key { return NewKey("tenant/" + scope) }
+func scopeOwner(scope string) string { return "tenant/" + scope }
+
+func scopeKey(scope string) Key { return NewKey(scopeOwner(scope)) }
 
 func (s *Blobs) metaKey(scope, hash string) []byte {
 	return scopeKey(scope).String("blob").String(hash)

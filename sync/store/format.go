@@ -21,7 +21,10 @@ func CheckFormat(ctx context.Context, e Engine) error {
 		b := &Batch{}
 		b.Assert(key, nil)
 		b.Set(key, []byte(Format))
-		return e.Commit(ctx, b)
+		if err = e.Commit(ctx, b); !errors.Is(err, ErrConflict) {
+			return err
+		}
+		have, err = e.Get(ctx, key) // another process opened the empty engine at the same time
 	}
 	if err != nil {
 		return fmt.Errorf("read format: %w", err)

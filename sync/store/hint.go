@@ -19,13 +19,26 @@ func (b *Bus) Publish(_ context.Context, topic string) error {
 	if b.closed {
 		return ErrClosed
 	}
-	for ch := range b.listeners[topic] {
+	wake(b.listeners[topic])
+	return nil
+}
+
+// PublishAll wakes the listeners of every topic, for when hints may have been lost.
+func (b *Bus) PublishAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, set := range b.listeners {
+		wake(set)
+	}
+}
+
+func wake(listeners map[chan struct{}]struct{}) {
+	for ch := range listeners {
 		select {
 		case ch <- struct{}{}:
 		default:
 		}
 	}
-	return nil
 }
 
 // Listen returns a channel of hints for a topic; on a closed bus it is closed already.

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 )
@@ -14,6 +16,10 @@ type Options struct {
 	// Owner names this process among those that share the engine. The same name takes its own leases over at
 	// once, so it must never be in use twice. Required.
 	Owner string
+	// Shared lets every process write every account. A lease then belongs to one commit: each commit changes it and
+	// asserts what it was, and starts over when another process came first. Without it, the lease is kept for a
+	// time and other processes are refused meanwhile.
+	Shared bool
 	// LeaseTTL is how long a lease lasts after the last commit; 0 means 30 seconds.
 	LeaseTTL time.Duration
 	// KeepLog is how many commits the change log of an account reaches back; 0 means 100,000.
@@ -45,7 +51,9 @@ type account struct {
 type lease struct {
 	Owner   string    `json:"owner"`
 	Epoch   uint64    `json:"epoch"`
-	Expires time.Time `json:"expires"`
+	Expires time.Time `json:"expires,omitzero"`
+	// Nonce makes each lease of a shared journal another one, though an account be erased and made again.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // NewJournal returns the journal of an engine. ErrInvalid says that the owner is missing.
@@ -67,10 +75,11 @@ func NewJournal(e Engine, o Options) (*Journal, error) {
 
 // View calls fn with a consistent view of the store in which every commit to the account is durable.
 func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) (err error) {
-	a := j.account(id)
-	a.mu.RLock()
-	snap, err := j.engine.Snapshot(ctx)
-	a.mu.RUnlock()
+	place, err := FindPlace(ctx, j.engine, id)
+	if err != nil {
+		return err
+	}
+	snap, err := j.viewed(ctx, place.Engine, id)
 	if err != nil {
 		return err
 	}
@@ -78,24 +87,72 @@ func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) (e
 	return fn(snap)
 }
 
+// viewed makes the snapshot of a view. An engine of this process may show a commit before it is durable, so that
+// the view waits for the writer of the account.
+func (j *Journal) viewed(ctx context.Context, e Engine, id string) (Snapshot, error) {
+	if !j.opts.Shared {
+		a := j.account(id)
+		a.mu.RLock()
+		defer a.mu.RUnlock()
+	}
+	return e.Snapshot(ctx)
+}
+
 // Update calls fn to write to an account and commits what it wrote with the next sequence number. Nothing is
 // written when fn fails or writes nothing. fn must not call Update or View for the same account. ErrLeased says
 // that another process is the writer; ErrConflict that it became the writer meanwhile, or that an assertion of
 // fn did not hold.
-func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) (err error) {
+//
+// In a shared journal a commit that meets a conflict starts over: fn is called again with a new Tx on what is
+// there now, so it must begin anew each time and keep nothing of a call that was not its last.
+func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) error {
 	a := j.account(id)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	snap, err := j.engine.Snapshot(ctx)
+	place, err := PlaceOf(ctx, j.engine, id)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, snap.Close()) }()
-	tx := newTx(ctx, snap, id)
-	if err := j.update(tx, a, fn); err != nil || !tx.logged {
+	logged, err := j.try(ctx, place.Engine, a, id, fn)
+	for attempt := 1; j.opts.Shared && errors.Is(err, ErrConflict) && attempt < updateAttempts; attempt++ {
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+		logged, err = j.try(ctx, place.Engine, a, id, fn)
+	}
+	if err != nil || !logged {
 		return err
 	}
 	return j.engine.Hints().Publish(ctx, id)
+}
+
+// updateAttempts bounds how often an update starts over. Each conflict is another process's success, so that one
+// that loses so often is told to try again later.
+const updateAttempts = 100
+
+// pause waits before another attempt, at random so that processes do not meet again, and longer each time.
+func pause(ctx context.Context, attempt int) error {
+	most := time.Millisecond << min(attempt, 5)
+	timer := time.NewTimer(mathrand.N(most)) //nolint:gosec // spreads attempts, keeps no secret
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// try makes one attempt at an update and tells whether it logged changes.
+func (j *Journal) try(ctx context.Context, e Engine, a *account, id string, fn func(*Tx) error) (logged bool, err error) {
+	snap, err := e.Snapshot(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	tx := newTx(ctx, snap, id)
+	err = j.update(tx, a, fn)
+	return tx.logged, err
 }
 
 func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) error {
@@ -124,21 +181,18 @@ func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) error {
 
 // claim asserts the lease in the batch of tx, and takes or renews it there when needed.
 func (j *Journal) claim(tx *Tx, a *account) error {
+	if j.opts.Shared {
+		return j.pass(tx)
+	}
 	key := leaseKey(tx.account)
 	now := j.opts.Now()
 	if a.lease != nil && now.Before(a.renew) {
 		tx.batch.Assert(key, a.lease)
 		return nil
 	}
-	have, err := tx.snap.Get(tx.ctx, key)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("read lease: %w", err)
-	}
-	var l lease
-	if have != nil {
-		if err := json.Unmarshal(have, &l); err != nil {
-			return fmt.Errorf("read lease of account %q: %w", tx.account, err)
-		}
+	l, have, err := readLease(tx.ctx, tx.snap, tx.account)
+	if err != nil {
+		return err
 	}
 	if l.Owner != j.opts.Owner && now.Before(l.Expires) {
 		return fmt.Errorf("account %q: %w: %q until %s", tx.account, ErrLeased, l.Owner, l.Expires.Format(time.RFC3339))
@@ -155,21 +209,70 @@ func (j *Journal) claim(tx *Tx, a *account) error {
 	return nil
 }
 
+// pass hands the lease from whoever committed last to this commit, unless somebody else comes in between.
+func (j *Journal) pass(tx *Tx) error {
+	l, have, err := readLease(tx.ctx, tx.snap, tx.account)
+	if err != nil {
+		return err
+	}
+	next, err := json.Marshal(lease{Owner: j.opts.Owner, Epoch: l.Epoch + 1, Nonce: rand.Text()})
+	if err != nil {
+		return fmt.Errorf("write lease: %w", err)
+	}
+	tx.batch.Assert(leaseKey(tx.account), have)
+	tx.batch.Set(leaseKey(tx.account), next)
+	return nil
+}
+
+// readLease returns the lease of an account and how it is stored, which is nil when there is none.
+func readLease(ctx context.Context, r Reader, id string) (l lease, stored []byte, err error) {
+	stored, err = r.Get(ctx, leaseKey(id))
+	if errors.Is(err, ErrNotFound) {
+		return lease{}, nil, nil
+	}
+	if err != nil {
+		return lease{}, nil, fmt.Errorf("read lease: %w", err)
+	}
+	if err := json.Unmarshal(stored, &l); err != nil {
+		return lease{}, nil, fmt.Errorf("read lease of account %q: %w", id, err)
+	}
+	return l, stored, nil
+}
+
 // Erase removes everything that an account's range holds, the lease included.
 func (j *Journal) Erase(ctx context.Context, id string) error {
 	a := j.account(id)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	err := j.erase(ctx, a, id)
+	for attempt := 1; j.opts.Shared && errors.Is(err, ErrConflict) && attempt < updateAttempts; attempt++ {
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+		err = j.erase(ctx, a, id)
+	}
+	if err != nil {
+		return fmt.Errorf("erase account %q: %w", id, err)
+	}
+	return nil
+}
+
+// erase asserts the lease, so that no commit of another process falls into the middle.
+func (j *Journal) erase(ctx context.Context, a *account, id string) error {
 	b := &Batch{}
+	if j.opts.Shared {
+		_, have, err := readLease(ctx, j.engine, id)
+		if err != nil {
+			return err
+		}
+		b.Assert(leaseKey(id), have)
+	}
 	if a.lease != nil {
 		b.Assert(leaseKey(id), a.lease)
 	}
 	b.DeleteRange(NewKey(id).Range())
 	a.lease = nil
-	if err := j.engine.Commit(ctx, b); err != nil {
-		return fmt.Errorf("erase account %q: %w", id, err)
-	}
-	return nil
+	return j.engine.Commit(ctx, b)
 }
 
 func (j *Journal) account(id string) *account {

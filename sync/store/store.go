@@ -26,10 +26,22 @@ var (
 	ErrFormat = errors.New("unknown store format")
 	// ErrLeased says that another live writer holds the lease of an account.
 	ErrLeased = errors.New("account is leased by another writer")
+	// ErrUnavailable says that what keeps the data does not answer at the moment, or takes no writes. Trying again
+	// later may help; Unavailable is how packages know it that do not import this one.
+	ErrUnavailable error = unavailable{}
 	// ErrTooOld says that the change log no longer reaches back to the state that was asked for, or never
 	// issued it (cannotCalculateChanges, RFC 8620 section 5.2).
 	ErrTooOld = errors.New("changes cannot be calculated from this state")
 )
+
+// unavailable is the type of ErrUnavailable.
+type unavailable struct{}
+
+// Error says what is wrong.
+func (unavailable) Error() string { return "store is not available now" }
+
+// Unavailable marks an error that passes.
+func (unavailable) Unavailable() bool { return true }
 
 // Pair is one key and its value, valid only until the next step of the scan that yields it.
 type Pair struct {

@@ -51,6 +51,13 @@ func Run(t *testing.T, f Factory) {
 		"UpdatesReadTheirOwnWrites":     updatesReadTheirOwnWrites,
 		"ConcurrentUpdatesAreSerial":    concurrentUpdatesAreSerial,
 		"ErasedAccountsLeaveNothing":    erasedAccountsLeaveNothing,
+		"LongScansCrossPages":           longScansCrossPages,
+		"WrittenAssertionsCannotSkew":   writtenAssertionsCannotSkew,
+		"RangesAndWritesKeepTheirOrder": rangesAndWritesKeepTheirOrder,
+		"SharedJournalsTakeTurns":       sharedJournalsTakeTurns,
+		"SharedUpdatesStartOver":        sharedUpdatesStartOver,
+		"SharedWritersLoseNothing":      sharedWritersLoseNothing,
+		"SharedErasureIsWhole":          sharedErasureIsWhole,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, f) })
 	}
