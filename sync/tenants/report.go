@@ -49,7 +49,8 @@ type ReporterOptions struct {
 	Version string
 	// Set is what is reported on.
 	Set *Set
-	// Count counts; it is asked once per CountInterval.
+	// Count counts; it is asked once per CountInterval. While it fails, or is nil, the
+	// counts that the reports hold from before stay.
 	Count func(context.Context) (Counts, error)
 	// KeysError says why the keys of an issuer cannot be fetched; empty when they can.
 	KeysError func(*tenantdoc.Issuer) string
@@ -77,6 +78,8 @@ type Reporter struct {
 	wake   chan struct{}
 	shards *shardStore
 	counts Counts
+	// counted tells that counts are of this process.
+	counted bool
 	// failures counts the rounds in a row in which a write failed.
 	failures int
 }
@@ -183,10 +186,32 @@ func levelOf(err error) slog.Level {
 }
 
 func (r *Reporter) count(ctx context.Context) {
+	if r.o.Count == nil {
+		return
+	}
 	counts, err := r.o.Count(ctx)
 	if err != nil {
 		r.o.Log.Warn("counting what the store holds failed, the last counts stay", "error", err)
 		return
+	}
+	r.counts, r.counted = counts, true
+}
+
+// recall takes the counts from what the reports hold, as long as there are no others.
+func (r *Reporter) recall(held map[string]string) {
+	if r.counted {
+		return
+	}
+	counts := Counts{Tenants: map[string]TenantCounts{}}
+	for _, raw := range held {
+		report, err := tenantdoc.DecodeReport([]byte(raw))
+		if err != nil {
+			continue
+		}
+		counts.BytesStored += report.BytesStored
+		for tenant, told := range report.Tenants {
+			counts.Tenants[tenant] = TenantCounts{Mailboxes: told.Mailboxes, Devices: told.Devices}
+		}
 	}
 	r.counts = counts
 }
@@ -194,6 +219,7 @@ func (r *Reporter) count(ctx context.Context) {
 // write brings each report ConfigMap up to date.
 func (r *Reporter) write(ctx context.Context) (wrote bool, err error) {
 	held := r.shards.snapshot()
+	r.recall(held)
 	reports := r.reports(contiguous(r.o.Replica, held))
 	var errs []error
 	for shard, report := range reports {

@@ -103,6 +103,10 @@ func TestReportTellsWhatIsEnforcedAndThenFallsSilent(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || got.Tenants["n/b"].Refused == "" {
 		t.Fatal(diff, got)
 	}
+	waitFor(t, "the reporter to know that it wrote", func() bool {
+		wrote, err := r.write(t.Context())
+		return !wrote && err == nil
+	})
 	before := client.Patches()
 	for range 5 { // nothing changed, whatever wakes the reporter
 		r.Notify()
