@@ -162,7 +162,7 @@ func (r *Reporter) round(ctx context.Context) (retry <-chan time.Time) {
 	if err == nil {
 		r.failures = 0
 	} else if ctx.Err() == nil {
-		wait := min(r.o.Retry<<min(r.failures, maxDoublings), r.o.MaxRetry)
+		wait := r.pause()
 		r.failures++
 		r.o.Log.Log(ctx, levelOf(err), "writing a report failed, trying again", "error", err, "after", wait)
 		retry = time.After(wait)
@@ -174,6 +174,11 @@ func (r *Reporter) round(ctx context.Context) (retry <-chan time.Time) {
 		}
 	}
 	return retry
+}
+
+// pause is the time until what failed is tried again.
+func (r *Reporter) pause() time.Duration {
+	return min(r.o.Retry<<min(r.failures, maxDoublings), r.o.MaxRetry)
 }
 
 // levelOf tells how much a failure matters. The operator makes a report, and permits it,
