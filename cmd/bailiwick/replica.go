@@ -20,6 +20,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
 	"github.com/bailiwick-dev/bailiwick/sync/server"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/store/pebble"
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
@@ -40,6 +41,7 @@ type replica struct {
 	documents *tenants.Set
 	verifier  *identity.Verifier
 	reporter  *tenants.Reporter
+	stored    storeState
 	mail      *mail.Service
 	certs     *server.Certificates
 	server    *server.Server
@@ -49,23 +51,28 @@ type replica struct {
 
 // runReplica serves a region until the context ends and its requests are drained.
 func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err error) {
-	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
-	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
 	r := &replica{
 		flags:     f,
 		logger:    logger,
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
+	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
+	defer r.verifier.Close()
+	if r.certs, err = server.NewCertificates(ctx, server.CertificateOptions{
+		Dir: f.tlsDir, Hostname: f.hostname(), Logger: logger, Metrics: r.registry,
+	}); err != nil {
+		return err
+	}
+	engine, err := r.awaitStore(ctx, f.openStore)
+	if engine == nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	if r.mail, err = mail.New(engine, mail.Options{}); err != nil {
 		return err
 	}
-	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
-	defer r.verifier.Close()
-	if err := r.assemble(ctx); err != nil {
+	if err := r.assemble(); err != nil {
 		return err
 	}
 	return r.run(ctx)
@@ -81,12 +88,16 @@ func apiServerRange(getenv func(string) string) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(address, address.BitLen())}
 }
 
-func (r *replica) assemble(ctx context.Context) (err error) {
-	if r.certs, err = server.NewCertificates(ctx, server.CertificateOptions{
-		Dir: r.flags.tlsDir, Hostname: r.flags.hostname(), Logger: r.logger, Metrics: r.registry,
-	}); err != nil {
-		return err
+// openStore opens the store that the flags name.
+func (f *syncFlags) openStore(ctx context.Context) (store.Engine, error) {
+	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("--data-dir: %w", err)
 	}
+	return engine, nil
+}
+
+func (r *replica) assemble() (err error) {
 	minimumTLS, err := r.flags.tlsVersion()
 	if err != nil {
 		return err
@@ -115,37 +126,44 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 }
 
 // findDocuments chooses where documents come from, and where reports go.
-func (r *replica) findDocuments() error {
-	if r.flags.documentsDir != "" {
-		folder, err := tenants.OpenFolder(r.flags.documentsDir, r.documents, r.logger)
-		if err != nil {
-			return fmt.Errorf("--documents-dir: %w", err)
-		}
-		r.follow = folder.Run
-		return nil
+func (r *replica) findDocuments() (err error) {
+	if r.flags.documentsDir == "" {
+		r.follow, r.reporter, err = r.fromCluster(r.count)
+		return err
 	}
+	folder, err := tenants.OpenFolder(r.flags.documentsDir, r.documents, r.logger)
+	if err != nil {
+		return fmt.Errorf("--documents-dir: %w", err)
+	}
+	r.follow = folder.Run
+	return nil
+}
+
+// fromCluster gives what follows the documents of the region's namespace, and what
+// reports to it.
+func (r *replica) fromCluster(count func(context.Context) (tenants.Counts, error)) (follow func(context.Context) error, reporter *tenants.Reporter, err error) {
 	cfg, err := tenants.ServiceAccountConfig(r.flags.serviceAccountDir, os.Getenv)
 	if err != nil {
-		return fmt.Errorf("--service-account-dir: %w", err)
+		return nil, nil, fmt.Errorf("--service-account-dir: %w", err)
 	}
 	client, err := tenants.ConfigMaps(cfg, r.flags.documentsNamespace)
 	if err != nil {
-		return fmt.Errorf("--documents-namespace: %w", err)
+		return nil, nil, fmt.Errorf("--documents-namespace: %w", err)
 	}
-	r.follow = func(ctx context.Context) error {
+	follow = func(ctx context.Context) error {
 		tenants.Follow(ctx, client, r.flags.regionName(), r.documents, r.logger)
 		return nil
 	}
-	r.reporter = tenants.NewReporter(tenants.ReporterOptions{
+	return follow, tenants.NewReporter(tenants.ReporterOptions{
 		ConfigMaps: client,
 		Replica:    r.flags.replica,
 		Version:    version,
 		Set:        r.documents,
-		Count:      r.count,
+		Count:      count,
 		KeysError:  r.verifier.KeysError,
+		Storage:    r.stored.cells,
 		Log:        r.logger,
-	})
-	return nil
+	}), nil
 }
 
 // run serves until the context ends or a part fails, then drains. The parts beside
