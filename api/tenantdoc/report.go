@@ -16,6 +16,9 @@ type Report struct {
 	SyncVersion string `json:"syncVersion"`
 	// BytesStored is the size of the replica's store. It is told in shard 0 only.
 	BytesStored int64 `json:"bytesStored,omitempty"`
+	// Storage tells of each part of the replica's store, sorted by cell; empty while
+	// the replica has not tried it. It is told in shard 0 only.
+	Storage []CellReport `json:"storage,omitempty"`
 	// Tenants tells of each tenant of the shard, by "namespace/name".
 	Tenants map[string]TenantReport `json:"tenants"`
 }
@@ -34,6 +37,50 @@ type TenantReport struct {
 	// Mailboxes and Devices count what the replica's region holds for the tenant.
 	Mailboxes int64 `json:"mailboxes,omitempty"`
 	Devices   int64 `json:"devices,omitempty"`
+}
+
+// Cells of a store that are not databases. The name of a database's cell is that of
+// its DSN file.
+const (
+	// CellEmbedded is the embedded store.
+	CellEmbedded = "embedded"
+	// CellBlobs is the object storage.
+	CellBlobs = "blobs"
+)
+
+// CellState says in one word how a part of the store is.
+type CellState string
+
+// The states of a cell.
+const (
+	// CellReady can be read and written.
+	CellReady CellState = "Ready"
+	// CellAuthenticationFailed refuses the user, the password or the key.
+	CellAuthenticationFailed CellState = "AuthenticationFailed"
+	// CellUnreachable does not answer.
+	CellUnreachable CellState = "Unreachable"
+	// CellUnsupportedVersion runs a version, or holds a format, that the replica
+	// cannot work with.
+	CellUnsupportedVersion CellState = "UnsupportedVersion"
+	// CellDiskFull has no space left.
+	CellDiskFull CellState = "DiskFull"
+	// CellReadOnly takes no writes.
+	CellReadOnly CellState = "ReadOnly"
+	// CellFailed cannot be used for the reason that the text gives.
+	CellFailed CellState = "Failed"
+)
+
+// MaxCellText bounds the text of a cell, in bytes.
+const MaxCellText = 256
+
+// CellReport is how a replica finds one part of its store.
+type CellReport struct {
+	// Cell is the name of the part.
+	Cell string `json:"cell"`
+	// State is how it is.
+	State CellState `json:"state"`
+	// Text says more, in the replica's words. It names no host, user or password.
+	Text string `json:"text,omitempty"`
 }
 
 // EncodeReport renders a report deterministically.

@@ -12,6 +12,7 @@ import (
 func testReport() *Report {
 	return &Report{
 		Version: FormatVersion, Replica: "virginia-sync-0", SyncVersion: "v0.1.0", BytesStored: 4096,
+		Storage: []CellReport{{Cell: "db-1", State: CellReady}, {Cell: "db-2", State: CellFailed, Text: "the database is broken"}},
 		Tenants: map[string]TenantReport{
 			"agency/agency": {UID: "1", Generation: 3, Mailboxes: 12, Devices: 19},
 			"acme/acme":     {UID: "2", Generation: 1, Refused: "domains: empty", KeysError: "host unreachable"},

@@ -115,6 +115,25 @@ const (
 	// ReasonVolumeOfAnotherJurisdiction: a volume of the region's name was kept that
 	// holds mail of another cloud, geography or country.
 	ReasonVolumeOfAnotherJurisdiction = "VolumeOfAnotherJurisdiction"
+	// ReasonStoragePending: no sync server has told yet whether it can use the store.
+	ReasonStoragePending = "StoragePending"
+	// ReasonStorageUsable: the sync servers use the store.
+	ReasonStorageUsable = "StorageUsable"
+	// ReasonAuthenticationFailed: the store refuses the user or the password that the
+	// Secret holds.
+	ReasonAuthenticationFailed = "AuthenticationFailed"
+	// ReasonStorageUnreachable: the store does not answer the sync servers.
+	ReasonStorageUnreachable = "StorageUnreachable"
+	// ReasonUnsupportedVersion: the database is too old, or its data is of a newer
+	// release.
+	ReasonUnsupportedVersion = "UnsupportedVersion"
+	// ReasonDiskFull: the store has no space left.
+	ReasonDiskFull = "DiskFull"
+	// ReasonReadOnly: the store takes no writes, as a standby does not.
+	ReasonReadOnly = "ReadOnly"
+	// ReasonStorageFailed: the store fails for a reason of its own, the message says
+	// which.
+	ReasonStorageFailed = "StorageFailed"
 	// ReasonPodsNotReady: see the message for what the pods wait for.
 	ReasonPodsNotReady = "PodsNotReady"
 	// ReasonAddressPending: the load balancer has no address yet.

@@ -150,10 +150,16 @@ type EmbeddedStorage struct {
 // PostgresStorage keeps the mailboxes in PostgreSQL databases.
 type PostgresStorage struct {
 	// dsnSecretRefs name the connection strings; more than one spreads accounts
-	// over several databases (cells).
+	// over several databases (cells). Each is postgres://user@host/database with
+	// sslmode=verify-full. A Secret that also has the key ca.crt offers it to
+	// sslrootcert as /var/run/bailiwick/postgres-ca/<name of the Secret>.crt.
+	// The name and the key are the identity of a cell: the order may change, and
+	// cells may be added.
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b == a))",message="name each database once: two entries have the same name and key"
+	// +kubebuilder:validation:XValidation:rule="oldSelf.all(a, self.exists(b, b == a))",message="a database cannot be removed or renamed, mail is in it: keep its entry"
 	// +required
 	DSNSecretRefs []SecretKeyReference `json:"dsnSecretRefs"`
 }
@@ -168,7 +174,8 @@ type ObjectStorage struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +required
 	Bucket string `json:"bucket"`
-	// credentialsSecretRef names the key of a Secret that holds the credentials.
+	// credentialsSecretRef names the key of a Secret that holds the credentials as
+	// a file: see docs/regions-postgres.md.
 	// +required
 	CredentialsSecretRef SecretKeyReference `json:"credentialsSecretRef"`
 }
@@ -184,6 +191,7 @@ type BlobStorage struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.embedded) != has(self.postgres)",message="choose exactly one of embedded and postgres"
 // +kubebuilder:validation:XValidation:rule="has(self.embedded) == has(oldSelf.embedded)",message="the kind of storage cannot change: create a new region and move the mailboxes"
+// +kubebuilder:validation:XValidation:rule="has(self.blobs) == has(oldSelf.blobs)",message="blobs cannot be added or removed, contents would be lost: create a new region and move the mailboxes"
 type RegionStorage struct {
 	// embedded store on a volume.
 	// +optional
@@ -255,7 +263,8 @@ type DeletionPolicy string
 const (
 	// DeletionRetain keeps volumes and databases.
 	DeletionRetain DeletionPolicy = "Retain"
-	// DeletionDelete erases the volumes that Bailiwick made.
+	// DeletionDelete erases the volumes that Bailiwick made. Databases and buckets
+	// are not Bailiwick's: they are kept.
 	DeletionDelete DeletionPolicy = "Delete"
 )
 
@@ -263,6 +272,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.storage.postgres) || (!has(self.autoscaling) && (!has(self.replicas) || self.replicas <= 1))",message="the embedded store has one replica: use storage.postgres to run more"
 // +kubebuilder:validation:XValidation:rule="!(has(self.replicas) && has(self.autoscaling))",message="choose replicas or autoscaling, not both"
+// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || !has(self.template) || !has(self.template.resources) || (has(self.template.resources.requests) && 'cpu' in self.template.resources.requests) || (has(self.template.resources.limits) && 'cpu' in self.template.resources.limits)",message="autoscaling measures the use of the requested CPU: set template.resources.requests.cpu"
 type MailboxRegionSpec struct {
 	// cloud is the name of the SovereignCloud.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cloud cannot change: mail does not cross clouds, create a region in the other cloud"

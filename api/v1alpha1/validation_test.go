@@ -61,10 +61,11 @@ spec:
 
 // change is one write that a rule refuses, or accepts when message is empty. set
 // maps a path to a YAML value, "null" removes the field. With update, the valid
-// object is created first and then changed.
+// object, with the values of before, is created first and then changed.
 type change struct {
 	name    string
 	kind    string
+	before  map[string]string
 	set     map[string]string
 	update  bool
 	message string
@@ -97,6 +98,15 @@ var changes = []change{
 	{name: "two replicas on PostgreSQL", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}]}}", "spec.replicas": "2"}},
 	{name: "replicas and autoscaling together", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}]}}", "spec.replicas": "2", "spec.autoscaling": "{minReplicas: 1, maxReplicas: 2}"}, message: "choose replicas or autoscaling, not both"},
 	{name: "autoscaling upside down", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}]}}", "spec.autoscaling": "{minReplicas: 3, maxReplicas: 2}"}, message: "minReplicas must not exceed maxReplicas"},
+	{name: "a database twice", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}, {name: db, key: dsn}]}}"}, message: "name each database once"},
+	{name: "two databases of one Secret", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}, {name: db, key: dsn-2}]}}"}},
+	{name: "databases in another order, and one more", kind: "MailboxRegion", update: true, before: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: a, key: dsn}, {name: b, key: dsn}]}}"}, set: map[string]string{"spec.storage.postgres.dsnSecretRefs": "[{name: c, key: dsn}, {name: b, key: dsn}, {name: a, key: dsn}]"}},
+	{name: "a database that is removed", kind: "MailboxRegion", update: true, before: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: a, key: dsn}, {name: b, key: dsn}]}}"}, set: map[string]string{"spec.storage.postgres.dsnSecretRefs": "[{name: a, key: dsn}]"}, message: "a database cannot be removed or renamed"},
+	{name: "a database that is renamed", kind: "MailboxRegion", update: true, before: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: a, key: dsn}, {name: b, key: dsn}]}}"}, set: map[string]string{"spec.storage.postgres.dsnSecretRefs": "[{name: a, key: dsn}, {name: b, key: other}]"}, message: "a database cannot be removed or renamed"},
+	{name: "blobs that are added", kind: "MailboxRegion", update: true, set: map[string]string{"spec.storage.blobs": "{s3: {endpoint: s3.example, bucket: mail, credentialsSecretRef: {name: s3, key: credentials}}}"}, message: "blobs cannot be added or removed"},
+	{name: "autoscaling without a request of CPU", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}]}}", "spec.autoscaling": "{minReplicas: 1, maxReplicas: 2}", "spec.template": "{resources: {requests: {memory: 1Gi}}}"}, message: "autoscaling measures the use of the requested CPU"},
+	{name: "autoscaling with a request of CPU", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}]}}", "spec.autoscaling": "{minReplicas: 1, maxReplicas: 2}", "spec.template": "{resources: {requests: {cpu: 100m}}}"}},
+	{name: "autoscaling with a limit of CPU", kind: "MailboxRegion", set: map[string]string{"spec.storage": "{postgres: {dsnSecretRefs: [{name: db, key: dsn}]}}", "spec.autoscaling": "{minReplicas: 1, maxReplicas: 2}", "spec.template": "{resources: {limits: {cpu: 100m}}}"}},
 	{name: "a region that changes its cloud", kind: "MailboxRegion", update: true, set: map[string]string{"spec.cloud": "other"}, message: "cloud cannot change: mail does not cross clouds, create a region in the other cloud"},
 	{name: "a region that changes its geography", kind: "MailboxRegion", update: true, set: map[string]string{"spec.geography": "NAM"}, message: "geography cannot change"},
 	{name: "a region that changes its country", kind: "MailboxRegion", update: true, set: map[string]string{"spec.country": "US"}, message: "country cannot change"},
@@ -152,6 +162,9 @@ func TestRulesAcceptAndRefuseWithTheRemedy(t *testing.T) {
 func check(t *testing.T, c change, name string) {
 	t.Helper()
 	object := parse(t, c.kind, name)
+	for path, value := range c.before {
+		edit(t, object, path, value)
+	}
 	if c.update {
 		if err := api.Create(t.Context(), object); err != nil {
 			t.Fatalf("create the valid %s: %v", c.kind, err)

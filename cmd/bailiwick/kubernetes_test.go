@@ -128,8 +128,9 @@ func (c *cluster) serve(t *testing.T) (api *httptest.Server, ca []byte) {
 	return api, ca
 }
 
-func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
-	r := newRegion(t)
+// join has a region run in a cluster of its own.
+func join(t *testing.T, r *region) *cluster {
+	t.Helper()
 	raw, err := tenantdoc.Encode(r.document())
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +158,12 @@ func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
 		}
 	}
 	r.flags.documentsDir, r.flags.documentsNamespace, r.flags.serviceAccountDir, r.flags.replica = "", "regions", dir, "virginia-sync-0"
+	return c
+}
+
+func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
+	r := newRegion(t)
+	c := join(t, r)
 	r.start(t)
 
 	if resp, body := r.do(t, http.MethodGet, sessionPath, r.token(t, nil), ""); resp.StatusCode != http.StatusOK {
@@ -169,6 +176,7 @@ func TestReplicaInAClusterServesDocumentsAndReports(t *testing.T) {
 	report.BytesStored = 0
 	want := &tenantdoc.Report{
 		Version: tenantdoc.FormatVersion, Replica: "virginia-sync-0", SyncVersion: "dev",
+		Storage: []tenantdoc.CellReport{{Cell: tenantdoc.CellEmbedded, State: tenantdoc.CellReady}},
 		Tenants: map[string]tenantdoc.TenantReport{"agency/agency": {UID: "uid-1", Generation: 1}},
 	}
 	if diff := cmp.Diff(want, report); diff != "" {

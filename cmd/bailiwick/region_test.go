@@ -128,6 +128,13 @@ func (r *region) writeRaw(t *testing.T, raw []byte) {
 // ready.
 func (r *region) start(t *testing.T) {
 	t.Helper()
+	r.begin(t)
+	r.ready(t)
+}
+
+// begin runs the server until stop, or the end of the test.
+func (r *region) begin(t *testing.T) {
+	t.Helper()
 	if err := r.flags.validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +143,6 @@ func (r *region) start(t *testing.T) {
 	ended := r.ended
 	go func() { ended <- runReplica(ctx, &r.flags, slog.New(slog.NewJSONHandler(r.logs, nil))) }()
 	t.Cleanup(func() { r.stop(t) })
-	r.ready(t)
 }
 
 func (r *region) ready(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bailiwick-dev/bailiwick/internal/egress"
 	"github.com/bailiwick-dev/bailiwick/sync/access"
 	"github.com/bailiwick-dev/bailiwick/sync/identity"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -45,48 +46,44 @@ type replica struct {
 	verifier  *identity.Verifier
 	reporter  *tenants.Reporter
 	engine    store.Engine
-	mail      *mail.Service
-	push      *push.Service
-	outbound  *outbound
-	certs     *server.Certificates
-	server    *server.Server
+	// parts tell of each part of the store whether it can be used.
+	parts    parts
+	found    storeState
+	mail     *mail.Service
+	push     *push.Service
+	outbound *outbound
+	certs    *server.Certificates
+	server   *server.Server
 	// follow keeps the documents up to date until its context ends.
 	follow func(ctx context.Context) error
 }
 
 // runReplica serves a region until the context ends and its requests are drained.
 func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err error) {
-	engine, err := f.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
 	r := &replica{
 		flags:     f,
 		logger:    logger,
-		engine:    engine,
 		registry:  newRegistry(f),
 		documents: tenants.NewSet(tenants.Scope{Region: f.region, Cloud: f.cloud}, logger),
 	}
-	if r.outbound, err = r.openOutbound(ctx); err != nil {
-		return err
-	}
-	trust := &smimeTrust{documents: r.documents, logger: logger}
-	if r.mail, err = mail.New(engine, mail.Options{
-		Owner: f.owner(), Shared: f.shared(),
-		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: logger},
-		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: f.hostname(), Logger: logger,
+	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
+	defer r.verifier.Close()
+	if r.certs, err = server.NewCertificates(ctx, server.CertificateOptions{
+		Dir: f.tlsDir, Hostname: f.hostname(), Logger: logger, Metrics: r.registry,
 	}); err != nil {
 		return err
 	}
-	r.verifier = identity.NewVerifier(identity.Options{Changed: r.keysChanged, DeniedRanges: apiServerRange(os.Getenv)})
-	defer r.verifier.Close()
-	endpoints, err := r.newPush(ctx, engine)
+	engine, err := r.awaitStore(ctx, r.openStore)
+	if engine == nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	endpoints, err := r.fill(ctx, engine)
 	if err != nil {
 		return err
 	}
 	defer endpoints.Close()
-	if err := r.assemble(ctx); err != nil {
+	if err := r.assemble(); err != nil {
 		return err
 	}
 	return r.run(ctx)
@@ -102,12 +99,23 @@ func apiServerRange(getenv func(string) string) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(address, address.BitLen())}
 }
 
-func (r *replica) assemble(ctx context.Context) (err error) {
-	if r.certs, err = server.NewCertificates(ctx, server.CertificateOptions{
-		Dir: r.flags.tlsDir, Hostname: r.flags.hostname(), Logger: r.logger, Metrics: r.registry,
-	}); err != nil {
-		return err
+// fill makes what works on the store. What is returned must be closed in the end.
+func (r *replica) fill(ctx context.Context, engine store.Engine) (endpoints *egress.Poster, err error) {
+	if r.outbound, err = r.openOutbound(ctx); err != nil {
+		return nil, err
 	}
+	trust := &smimeTrust{documents: r.documents, logger: r.logger}
+	if r.mail, err = mail.New(engine, mail.Options{
+		Owner: r.flags.owner(), Shared: r.flags.shared(),
+		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: r.logger},
+		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: r.flags.hostname(), Logger: r.logger,
+	}); err != nil {
+		return nil, err
+	}
+	return r.newPush(ctx, engine)
+}
+
+func (r *replica) assemble() (err error) {
 	minimumTLS, err := r.flags.tlsVersion()
 	if err != nil {
 		return err
@@ -150,37 +158,44 @@ func (r *replica) capabilities() []jmap.Capability {
 }
 
 // findDocuments chooses where documents come from, and where reports go.
-func (r *replica) findDocuments() error {
-	if r.flags.documentsDir != "" {
-		folder, err := tenants.OpenFolder(r.flags.documentsDir, r.documents, r.logger)
-		if err != nil {
-			return fmt.Errorf("--documents-dir: %w", err)
-		}
-		r.follow = folder.Run
-		return nil
+func (r *replica) findDocuments() (err error) {
+	if r.flags.documentsDir == "" {
+		r.follow, r.reporter, err = r.fromCluster(r.count)
+		return err
 	}
+	folder, err := tenants.OpenFolder(r.flags.documentsDir, r.documents, r.logger)
+	if err != nil {
+		return fmt.Errorf("--documents-dir: %w", err)
+	}
+	r.follow = folder.Run
+	return nil
+}
+
+// fromCluster gives what follows the documents of the region's namespace, and what
+// reports to it.
+func (r *replica) fromCluster(count func(context.Context) (tenants.Counts, error)) (follow func(context.Context) error, reporter *tenants.Reporter, err error) {
 	cfg, err := tenants.ServiceAccountConfig(r.flags.serviceAccountDir, os.Getenv)
 	if err != nil {
-		return fmt.Errorf("--service-account-dir: %w", err)
+		return nil, nil, fmt.Errorf("--service-account-dir: %w", err)
 	}
 	client, err := tenants.ConfigMaps(cfg, r.flags.documentsNamespace)
 	if err != nil {
-		return fmt.Errorf("--documents-namespace: %w", err)
+		return nil, nil, fmt.Errorf("--documents-namespace: %w", err)
 	}
-	r.follow = func(ctx context.Context) error {
+	follow = func(ctx context.Context) error {
 		tenants.Follow(ctx, client, r.flags.regionName(), r.documents, r.logger)
 		return nil
 	}
-	r.reporter = tenants.NewReporter(tenants.ReporterOptions{
+	return follow, tenants.NewReporter(tenants.ReporterOptions{
 		ConfigMaps: client,
 		Replica:    r.flags.replica,
 		Version:    version,
 		Set:        r.documents,
-		Count:      r.count,
+		Count:      count,
 		KeysError:  r.verifier.KeysError,
+		Storage:    r.found.cells,
 		Log:        r.logger,
-	})
-	return nil
+	}), nil
 }
 
 // run serves until the context ends or a part fails, then drains. The parts beside
@@ -212,6 +227,7 @@ func (r *replica) run(ctx context.Context) error {
 	part(r.follow)
 	part(r.certs.Watch)
 	part(r.collect)
+	part(r.watchStore)
 	part(r.provisionShared)
 	part(r.send)
 	part(r.push.Run)

@@ -191,7 +191,7 @@ func TestUnusableStoresAreNamed(t *testing.T) {
 			dsns[c.cell] = c.dsn
 		}
 		r.onPostgres(t, "sync-0", dsns)
-		_, err := r.flags.open(t.Context())
+		_, _, err := r.flags.open(t.Context())
 		if err == nil || !strings.HasPrefix(err.Error(), "--postgres-dsn-dir: ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%s: got error %v, want %q", c.name, err, c.want)
 		}

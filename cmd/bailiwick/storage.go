@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
 	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
@@ -33,7 +34,7 @@ func (f *storageFlags) register(cmd *cobra.Command) {
 	set := cmd.Flags()
 	set.StringVar(&f.dataDir, "data-dir", "", "the folder of the embedded store, for a single replica")
 	set.StringVar(&f.postgresDSNDir, "postgres-dsn-dir", "", "the folder of PostgreSQL DSNs, one file for each cell with the name of the cell, for any number of replicas")
-	set.StringVar(&f.s3Endpoint, "s3-endpoint", "", "the https URL of S3-compatible storage for large blobs, beside PostgreSQL")
+	set.StringVar(&f.s3Endpoint, "s3-endpoint", "", "the https URL of S3-compatible storage for large blobs")
 	set.StringVar(&f.s3Bucket, "s3-bucket", "", "the bucket for large blobs")
 	set.StringVar(&f.s3CredentialsFile, "s3-credentials-file", "", `the file of the bucket's keys, as JSON: {"accessKey": "…", "secretKey": "…"}, optionally with "sessionToken" and "region"`)
 }
@@ -69,9 +70,6 @@ func (f *storageFlags) validateBucket() error {
 			return fmt.Errorf("--%s: missing, give all of --s3-endpoint, --s3-bucket and --s3-credentials-file, or none", flag.name)
 		}
 	}
-	if f.dataDir != "" {
-		return errors.New("--s3-endpoint: goes with --postgres-dsn-dir, the embedded store keeps blobs in --data-dir")
-	}
 	if err := s3.CheckEndpoint(f.s3Endpoint); err != nil {
 		return fmt.Errorf("--s3-endpoint: %w", err)
 	}
@@ -89,26 +87,48 @@ func (f *syncFlags) owner() string {
 	return f.replica
 }
 
-// open opens the store.
-func (f *storageFlags) open(ctx context.Context) (store.Engine, error) {
-	if !f.shared() {
-		engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
+// open opens the store, and gives what tells how each part of it is.
+func (f *storageFlags) open(ctx context.Context) (engine store.Engine, p parts, err error) {
+	p = parts{}
+	var objects store.Objects
+	if f.s3Endpoint != "" {
+		bucket, err := s3.Open(ctx, s3.Options{Endpoint: f.s3Endpoint, Bucket: f.s3Bucket, CredentialsFile: f.s3CredentialsFile})
 		if err != nil {
-			return nil, fmt.Errorf("--data-dir: %w", err)
+			return nil, nil, fmt.Errorf("--s3-endpoint, --s3-bucket, --s3-credentials-file: %w", &partError{tenantdoc.CellBlobs, err})
 		}
-		return engine, nil
+		objects, p[tenantdoc.CellBlobs] = bucket, bucket.Ready
 	}
+	if f.shared() {
+		engine, err = f.openDatabases(ctx, objects, p)
+	} else {
+		engine, err = f.openFolder(ctx, objects, p)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return engine, p, nil
+}
+
+// openFolder opens the embedded store.
+func (f *storageFlags) openFolder(ctx context.Context, objects store.Objects, p parts) (store.Engine, error) {
+	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("--data-dir: %w", err)
+	}
+	p[tenantdoc.CellEmbedded] = func(ctx context.Context) error { return store.Ready(ctx, engine) }
+	if objects != nil {
+		return store.WithObjects(engine, objects), nil
+	}
+	return engine, nil
+}
+
+// openDatabases connects to the databases.
+func (f *storageFlags) openDatabases(ctx context.Context, objects store.Objects, p parts) (store.Engine, error) {
 	dsns, err := readDSNs(f.postgresDSNDir)
 	if err != nil {
 		return nil, fmt.Errorf("--postgres-dsn-dir: %w", err)
 	}
-	var objects store.Objects
-	if f.s3Endpoint != "" {
-		if objects, err = s3.Open(ctx, s3.Options{Endpoint: f.s3Endpoint, Bucket: f.s3Bucket, CredentialsFile: f.s3CredentialsFile}); err != nil {
-			return nil, fmt.Errorf("--s3-endpoint, --s3-bucket, --s3-credentials-file: %w", err)
-		}
-	}
-	engine, err := openCells(ctx, dsns, objects)
+	engine, err := openCells(ctx, dsns, objects, p)
 	if err != nil {
 		return nil, fmt.Errorf("--postgres-dsn-dir: %w", err)
 	}
@@ -137,7 +157,7 @@ func readDSNs(dir string) (map[string]string, error) {
 		}
 		dsns[name] = strings.TrimSpace(string(content))
 		if err := postgres.CheckDSN(dsns[name]); err != nil {
-			return nil, fmt.Errorf("cell %q: %w", name, err)
+			return nil, fmt.Errorf("cell %w", &partError{name, err})
 		}
 	}
 	if len(dsns) == 0 {
@@ -147,7 +167,7 @@ func readDSNs(dir string) (map[string]string, error) {
 }
 
 // openCells connects to every cell. One alone is used as it is.
-func openCells(ctx context.Context, dsns map[string]string, objects store.Objects) (engine store.Engine, err error) {
+func openCells(ctx context.Context, dsns map[string]string, objects store.Objects, p parts) (engine store.Engine, err error) {
 	engines := map[string]store.Engine{}
 	defer func() {
 		if err != nil {
@@ -159,9 +179,10 @@ func openCells(ctx context.Context, dsns map[string]string, objects store.Object
 	for name, dsn := range dsns {
 		cell, err := postgres.Open(ctx, dsn, postgres.Options{})
 		if err != nil {
-			return nil, fmt.Errorf("cell %q: %w", name, err)
+			return nil, fmt.Errorf("cell %w", &partError{name, err})
 		}
 		engines[name] = cell
+		p[name] = func(ctx context.Context) error { return store.Ready(ctx, cell) }
 		if objects != nil {
 			engines[name] = store.WithObjects(cell, objects)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -179,7 +180,8 @@ func CacheOptions() cache.Options {
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{apply.LabelManagedBy: apply.ManagedBy})}
 	byObject := map[client.Object]cache.ByObject{}
 	for _, obj := range []client.Object{
-		&appsv1.StatefulSet{},
+		&appsv1.Deployment{}, &appsv1.StatefulSet{},
+		&autoscalingv2.HorizontalPodAutoscaler{},
 		&corev1.ConfigMap{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&networkingv1.NetworkPolicy{},
 		&policyv1.PodDisruptionBudget{},

@@ -15,20 +15,24 @@ func buildServiceAccount(r *v1alpha1.MailboxRegion) *corev1.ServiceAccount {
 	}
 }
 
-// buildRole lets the sync server read the tenant documents and write its own
-// reports, which exist already; it can create and delete nothing.
-func buildRole(r *v1alpha1.MailboxRegion, shards int) *rbacv1.Role {
-	reports := make([]string, 0, shards)
-	for shard := range shards {
-		reports = append(reports, tenantdoc.ReportName(namesOf(r).replica(), shard))
-	}
-	return &rbacv1.Role{
+// buildRole lets the sync servers read the tenant documents and write their own
+// reports, which exist already; they can create and delete nothing. A rule without
+// names would be one for every ConfigMap, so there is none while there is no report.
+func buildRole(r *v1alpha1.MailboxRegion, reports []*corev1.ConfigMap) *rbacv1.Role {
+	role := &rbacv1.Role{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "list", "watch"}},
-			{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: reports, Verbs: []string{"patch"}},
 		},
 	}
+	names := make([]string, 0, len(reports))
+	for _, report := range reports {
+		names = append(names, report.Name)
+	}
+	if len(names) > 0 {
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: names, Verbs: []string{"patch"}})
+	}
+	return role
 }
 
 func buildRoleBinding(r *v1alpha1.MailboxRegion) *rbacv1.RoleBinding {
@@ -42,8 +46,7 @@ func buildRoleBinding(r *v1alpha1.MailboxRegion) *rbacv1.RoleBinding {
 
 // buildReport gives an empty report. The data is the replica's: it is never part of
 // what the operator applies.
-func buildReport(r *v1alpha1.MailboxRegion, shard int) *corev1.ConfigMap {
-	replica := namesOf(r).replica()
+func buildReport(r *v1alpha1.MailboxRegion, replica string, shard int) *corev1.ConfigMap {
 	meta := metaOf(r, tenantdoc.ReportName(replica, shard))
 	meta.Labels[tenantdoc.LabelContent] = tenantdoc.ContentReport
 	meta.Labels[tenantdoc.LabelReplica] = replica

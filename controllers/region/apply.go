@@ -66,12 +66,8 @@ func (c *Controller) forget(f *Facts) {
 	}
 	c.counted.forget(f.Region.UID)
 	c.certificates.Forget(types.NamespacedName{Namespace: f.Region.Namespace, Name: namesOf(f.Region).tls()})
-	if kept := retained(f); kept != "" {
-		c.writer.Announce(f.Region, apply.Event{
-			Type: corev1.EventTypeNormal, Reason: "VolumeRetained", Action: "Delete",
-			Note: kept + " is kept with its mail (deletionPolicy Retain): delete it to erase the mail",
-		})
-	}
+	c.storage.forget(f.Region.UID)
+	c.writer.Announce(f.Region, retained(f)...)
 }
 
 func certificateIssued(f *Facts, d authority.Decision) apply.Event {

@@ -46,6 +46,7 @@ type Controller struct {
 	reports      *reportMemo
 	documents    *documentMemo
 	counted      clock
+	storage      storageMemo
 	now          func() time.Time
 }
 

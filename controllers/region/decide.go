@@ -1,10 +1,10 @@
 package region
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,6 +43,8 @@ type Teardown struct {
 	Tenants []string
 	// Remaining are the objects that are still there, as "Kind name".
 	Remaining []string
+	// Kept is the mail that no deletion reaches; empty when there is none.
+	Kept string
 }
 
 // decide is pure: the same facts give the same decision.
@@ -66,7 +68,8 @@ func decide(f *Facts, s Settings) Decision {
 		Now: f.Now, Cloud: string(f.Region.Spec.Cloud), Authority: f.Authority, Wanted: d.Request, Serving: f.Serving,
 	})
 	d.Plan.Wanted = d.wanted(f, s)
-	d.Plan.Prune = surplusReports(f)
+	d.Plan.Prune = append(surplusReports(f), surplusAutoscaler(f)...)
+	d.Plan.Release = released(f)
 	return d
 }
 
@@ -106,10 +109,10 @@ func certificateRequest(f *Facts) authority.Request {
 // pods need comes before the pods.
 func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 	r := f.Region
-	shards := tenantdoc.ReportShards(len(f.Tenants))
-	list := []client.Object{buildServiceAccount(r), buildRole(r, shards), buildRoleBinding(r)}
-	for shard := range shards {
-		list = append(list, buildReport(r, shard))
+	reports := wantedReports(f)
+	list := []client.Object{buildServiceAccount(r), buildRole(r, reports), buildRoleBinding(r)}
+	for _, report := range reports {
+		list = append(list, report)
 	}
 	if d.Certificate.Action == authority.Keep {
 		list = append(list, buildSecret(r, f.Secret.Data))
@@ -117,15 +120,48 @@ func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 	if f.Authority != nil {
 		list = append(list, buildBundle(r, f.Authority.Bundle()))
 	}
-	list = append(list,
-		buildService(r), buildHeadlessService(r), buildDisruptionBudget(r), buildDenyPolicy(r), buildAllowPolicy(r, s.Namespace, issuerPorts(f)))
+	list = append(list, buildService(r))
+	if !f.onPostgres() {
+		list = append(list, buildHeadlessService(r))
+	}
+	list = append(list, buildDisruptionBudget(r), buildDenyPolicy(r), buildAllowPolicy(r, s.Namespace, issuerPorts(f), storagePorts(f)))
 	if f.Claim != nil && requested(f.Claim.Spec.Resources.Requests).Cmp(r.Spec.Storage.Embedded.Size) < 0 {
 		list = append(list, buildClaim(r))
 	}
 	if !d.starts(f) {
 		return list
 	}
-	return append(list, buildStatefulSet(r, f.Cloud, s.Image, templateSize(f)))
+	return append(list, workload(f, s)...)
+}
+
+// workload is what makes the pods, and what scales it.
+func workload(f *Facts, s Settings) []client.Object {
+	r := f.Region
+	if !f.onPostgres() {
+		return []client.Object{buildStatefulSet(r, f.Cloud, s.Image, templateSize(f))}
+	}
+	list := []client.Object{buildDeployment(r, f.Cloud, s.Image)}
+	if r.Spec.Autoscaling != nil {
+		list = append(list, buildAutoscaler(r))
+	}
+	return list
+}
+
+// released are the replicas of a Deployment that an autoscaler gets to own. Without
+// this their number would fall to one when the operator ceases to declare it.
+func released(f *Facts) []apply.Release {
+	if f.Region.Spec.Autoscaling == nil || f.Deployment == nil || f.Autoscaler != nil || f.Deployment.Spec.Replicas == nil {
+		return nil
+	}
+	return []apply.Release{{Object: f.Deployment, Fields: map[string]any{"spec": map[string]any{"replicas": *f.Deployment.Spec.Replicas}}}}
+}
+
+// surplusAutoscaler is one that the spec asks for no longer.
+func surplusAutoscaler(f *Facts) []client.Object {
+	if f.Autoscaler == nil || f.Region.Spec.Autoscaling != nil {
+		return nil
+	}
+	return []client.Object{f.Autoscaler}
 }
 
 func issuerPorts(f *Facts) []int32 {
@@ -136,10 +172,10 @@ func issuerPorts(f *Facts) []int32 {
 	return ports
 }
 
-// starts tells whether there is, or will be, a StatefulSet. A server without a
+// starts tells whether there are, or will be, sync servers. A server without a
 // certificate is not started; one that runs is left running.
 func (d *Decision) starts(f *Facts) bool {
-	return f.StatefulSet != nil || (len(d.Obstacles) == 0 && d.Deleting == nil && d.Certificate.Action != authority.Wait)
+	return f.running() || (len(d.Obstacles) == 0 && d.Deleting == nil && d.Certificate.Action != authority.Wait)
 }
 
 // templateSize is the size in the template of the claim: that of the StatefulSet
@@ -151,11 +187,24 @@ func templateSize(f *Facts) resource.Quantity {
 	return f.Region.Spec.Storage.Embedded.Size
 }
 
-// surplusReports are those of shards that are no longer needed.
+// wantedReports are those of each replica, as many as the tenants need.
+func wantedReports(f *Facts) []*corev1.ConfigMap {
+	shards := tenantdoc.ReportShards(len(f.Tenants))
+	reports := make([]*corev1.ConfigMap, 0, shards*len(f.Replicas))
+	for i := range f.Replicas {
+		for shard := range shards {
+			reports = append(reports, buildReport(f.Region, f.Replicas[i].Name, shard))
+		}
+	}
+	return reports
+}
+
+// surplusReports are those of shards that are no longer needed, and of pods that are
+// gone.
 func surplusReports(f *Facts) []client.Object {
 	needed := map[string]bool{}
-	for shard := range tenantdoc.ReportShards(len(f.Tenants)) {
-		needed[tenantdoc.ReportName(namesOf(f.Region).replica(), shard)] = true
+	for _, report := range wantedReports(f) {
+		needed[report.Name] = true
 	}
 	var surplus []client.Object
 	for _, obj := range f.Found {
@@ -164,34 +213,4 @@ func surplusReports(f *Facts) []client.Object {
 		}
 	}
 	return surplus
-}
-
-// teardown deletes what the region made. The finalizer stays until the pod is gone,
-// and with Delete the volume; with Retain the claim is left as it is.
-func (d *Decision) teardown(f *Facts) {
-	for _, obj := range f.Found {
-		if obj == client.Object(f.Claim) && deletionPolicy(f.Region) == v1alpha1.DeletionRetain {
-			continue
-		}
-		d.Plan.Prune = append(d.Plan.Prune, obj)
-	}
-	if f.StatefulSet != nil {
-		d.Deleting.Remaining = append(d.Deleting.Remaining, "StatefulSet "+f.StatefulSet.Name)
-	}
-	if f.Pod != nil {
-		d.Deleting.Remaining = append(d.Deleting.Remaining, "Pod "+f.Pod.Name)
-	}
-	if f.Claim != nil && deletionPolicy(f.Region) == v1alpha1.DeletionDelete {
-		d.Deleting.Remaining = append(d.Deleting.Remaining, "PersistentVolumeClaim "+f.Claim.Name)
-	}
-	d.Plan.Finalizer = hasFinalizer(f) && len(d.Deleting.Remaining) > 0
-}
-
-// retained is the claim that is left behind when the region is gone; empty when
-// none is.
-func retained(f *Facts) string {
-	if f.Claim == nil || deletionPolicy(f.Region) == v1alpha1.DeletionDelete {
-		return ""
-	}
-	return fmt.Sprintf("PersistentVolumeClaim %q", f.Claim.Name)
 }

@@ -75,17 +75,13 @@ func TestABadSpecMakesNothingAndSaysWhatToDo(t *testing.T) {
 			v1alpha1.ConditionClusterReachable, v1alpha1.ReasonSecretMalformed,
 			`spec.cluster.kubeConfigSecretRef: Secret "remote" has nothing under the key "kubeconfig": put the kubeconfig there`,
 		},
-		"postgres": {
+		"connection string": {
 			func(f *Facts) {
-				f.Region.Spec.Storage = v1alpha1.RegionStorage{Postgres: &v1alpha1.PostgresStorage{}}
+				_, f.Storage.Problem = judgeDSN(cell{field: "spec.storage.postgres.dsnSecretRefs[0]", ref: v1alpha1.SecretKeyReference{Name: "mail", Key: "dsn"}}, []byte("postgres://db"))
 			},
-			v1alpha1.ConditionStorageReady, v1alpha1.ReasonUnsupported,
-			`spec.storage.postgres: this release stores mail in the embedded store only: create the region with spec.storage.embedded`,
-		},
-		"blobs": {
-			func(f *Facts) { f.Region.Spec.Storage.Blobs = &v1alpha1.BlobStorage{} },
-			v1alpha1.ConditionStorageReady, v1alpha1.ReasonUnsupported,
-			`spec.storage.blobs: this release keeps blobs in the store only: remove spec.storage.blobs`,
+			v1alpha1.ConditionStorageReady, v1alpha1.ReasonSecretMalformed,
+			`spec.storage.postgres.dsnSecretRefs[0]: Secret "mail", key "dsn": the connection string lets the connection be weaker than sslmode=verify-full: ` +
+				`set sslmode=verify-full, and sslrootcert for an authority of your own`,
 		},
 		"volume of another jurisdiction": {
 			func(f *Facts) {
@@ -207,8 +203,8 @@ func TestReportsGrowAndShrinkWithTheTenants(t *testing.T) {
 		t.Errorf("%d reports are wanted for %d tenants, want 2", got, len(f.Tenants))
 	}
 	f.Tenants = f.Tenants[:1]
-	surplus := buildReport(f.Region, 1)
-	f.Found = append(f.Found, buildReport(f.Region, 0), surplus)
+	surplus := buildReport(f.Region, "virginia-sync-0", 1)
+	f.Found = append(f.Found, buildReport(f.Region, "virginia-sync-0", 0), surplus)
 	d := decide(f, testSettings())
 	if count(d) != 1 || len(d.Plan.Prune) != 1 || d.Plan.Prune[0].GetName() != surplus.Name {
 		t.Errorf("%d reports wanted and %v pruned for one tenant, want 1 and %q", count(d), d.Plan.Prune, surplus.Name)
@@ -242,7 +238,9 @@ func TestWhatThePodWaitsForIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := plainFacts(t)
-			f.Pod = test.pod
+			if test.pod != nil {
+				f.Pods = []*corev1.Pod{test.pod}
+			}
 			c := find(t, statusOf(f), v1alpha1.ConditionWorkloadAvailable)
 			if c.Reason != v1alpha1.ReasonPodsNotReady || c.Message != test.want {
 				t.Errorf("WorkloadAvailable is %s %q, want %s %q", c.Reason, c.Message, v1alpha1.ReasonPodsNotReady, test.want)
@@ -290,7 +288,7 @@ func TestTenantsAreSyncedWhenTheReplicaEnforcesTheirNewestDocument(t *testing.T)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := plainFacts(t)
-			f.Tenants, f.Replica = test.tenants, ReplicaFacts{Tenants: test.enforced, Problem: test.problem}
+			f.Tenants, f.Together = test.tenants, ReplicaFacts{Tenants: test.enforced, Problem: test.problem}
 			if c := find(t, statusOf(f), v1alpha1.ConditionTenantsSynced); c.Reason != test.reason || c.Message != test.message {
 				t.Errorf("TenantsSynced is %s %q, want %s %q", c.Reason, c.Message, test.reason, test.message)
 			}

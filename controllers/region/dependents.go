@@ -20,6 +20,9 @@ const (
 	kindConfigMap = "ConfigMap"
 	kindService   = "Service"
 	kindClaim     = "PersistentVolumeClaim"
+
+	kindStatefulSet = "StatefulSet"
+	kindDeployment  = "Deployment"
 )
 
 // judges answer the question of one condition each, in the order in which a person
@@ -48,7 +51,7 @@ func dependents(f *Facts, d Decision, out Outcome) []conditions.Dependent {
 			list = append(list, conditions.Blocked(j.condition, o.Reason, o.Message))
 		case failure != nil:
 			list = append(list, refused(j.condition, *failure))
-		case len(d.Obstacles) > 0 && f.StatefulSet == nil && !independent(j.condition):
+		case len(d.Obstacles) > 0 && !f.running() && !independent(j.condition):
 			list = append(list, conditions.Unknown(j.condition, d.Obstacles[0].Reason, "nothing is made while "+d.Obstacles[0].Condition+" is false"))
 		default:
 			list = append(list, j.judge(f, d, out))
@@ -134,25 +137,6 @@ func judgeCertificate(f *Facts, d Decision, out Outcome) conditions.Dependent {
 	}
 }
 
-func judgeStorage(f *Facts, _ Decision, _ Outcome) conditions.Dependent {
-	const condition = v1alpha1.ConditionStorageReady
-	if f.Claim == nil {
-		return conditions.Waiting(condition, v1alpha1.ReasonVolumePending, fmt.Sprintf("PersistentVolumeClaim %q does not exist yet", namesOf(f.Region).claim()))
-	}
-	if f.Claim.Status.Phase != corev1.ClaimBound {
-		return conditions.Waiting(condition, v1alpha1.ReasonVolumePending,
-			fmt.Sprintf("PersistentVolumeClaim %q is not bound: see its events, and the storage class", f.Claim.Name))
-	}
-	if embedded := f.Region.Spec.Storage.Embedded; embedded != nil {
-		capacity, known := f.Claim.Status.Capacity[corev1.ResourceStorage]
-		if known && capacity.Cmp(embedded.Size) < 0 {
-			return conditions.Waiting(condition, v1alpha1.ReasonVolumeResizing,
-				fmt.Sprintf("PersistentVolumeClaim %q grows from %s to %s", f.Claim.Name, capacity.String(), embedded.Size.String()))
-		}
-	}
-	return conditions.True(condition, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %q is bound", f.Claim.Name))
-}
-
 // requested is the storage that a claim asks for.
 func requested(requests corev1.ResourceList) *resource.Quantity {
 	size := requests[corev1.ResourceStorage]
@@ -174,12 +158,12 @@ func judgeEndpoint(f *Facts, _ Decision, _ Outcome) conditions.Dependent {
 
 func judgeTenants(f *Facts, _ Decision, _ Outcome) conditions.Dependent {
 	const condition = v1alpha1.ConditionTenantsSynced
-	if f.Replica.Problem != "" {
-		return conditions.Waiting(condition, v1alpha1.ReasonNotEnforcedYet, "the report of the sync server is unreadable: "+f.Replica.Problem)
+	if f.Together.Problem != "" {
+		return conditions.Waiting(condition, v1alpha1.ReasonNotEnforcedYet, "the report of the sync server is unreadable: "+f.Together.Problem)
 	}
 	var behind, refusing []string
 	for _, t := range f.Tenants {
-		enforced := f.Replica.Tenants[t.Name]
+		enforced := f.Together.Tenants[t.Name]
 		switch {
 		case enforced.Refused != "":
 			refusing = append(refusing, t.Name)
@@ -190,7 +174,7 @@ func judgeTenants(f *Facts, _ Decision, _ Outcome) conditions.Dependent {
 	switch {
 	case len(refusing) > 0:
 		return conditions.Blocked(condition, v1alpha1.ReasonDocumentRefused,
-			fmt.Sprintf("the sync server refuses the document of %s: %s", named(refusing), f.Replica.Tenants[refusing[0]].Refused))
+			fmt.Sprintf("the sync server refuses the document of %s: %s", named(refusing), f.Together.Tenants[refusing[0]].Refused))
 	case len(behind) > 0:
 		return conditions.Waiting(condition, v1alpha1.ReasonNotEnforcedYet, "the sync server does not enforce the newest document of "+named(behind)+" yet")
 	default:

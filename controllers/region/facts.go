@@ -4,10 +4,12 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/authority"
 )
@@ -30,19 +32,25 @@ type Facts struct {
 	Serving *authority.Serving
 	// Found are the region's own objects that exist.
 	Found []client.Object
-	// Secret, StatefulSet, Service, Claim and Pod are those of Found by role; nil
-	// when they do not exist.
+	// Secret, StatefulSet, Deployment, Autoscaler, Service and Claim are those of
+	// Found by role; nil when they do not exist. A StatefulSet and a claim are of the
+	// embedded store, a Deployment and an autoscaler of PostgreSQL.
 	Secret      *corev1.Secret
 	StatefulSet *appsv1.StatefulSet
+	Deployment  *appsv1.Deployment
+	Autoscaler  *autoscalingv2.HorizontalPodAutoscaler
 	Service     *corev1.Service
 	Claim       *corev1.PersistentVolumeClaim
-	Pod         *corev1.Pod
-	// Shards is how many report ConfigMaps exist, numbered from 0.
-	Shards int
+	// Pods of the region, sorted by name.
+	Pods []*corev1.Pod
 	// Tenants that name the region, sorted by "namespace/name".
 	Tenants []TenantFacts
-	// Replica is what the reports of the replica say, merged.
-	Replica ReplicaFacts
+	// Replicas are those that have, or get, reports, sorted by name.
+	Replicas []ReplicaFacts
+	// Together is what the reports of the replicas say, merged.
+	Together ReplicaFacts
+	// Storage is what the Secrets that spec.storage names say.
+	Storage StorageFacts
 	// Rival is the "namespace/name" of the region that has the hostname; empty when
 	// this region may have it.
 	Rival string
@@ -68,12 +76,19 @@ type TenantFacts struct {
 	IssuerPorts []int32
 }
 
-// ReplicaFacts is what the one replica of an embedded store reports.
+// ReplicaFacts is what a replica reports.
 type ReplicaFacts struct {
+	// Name is that of the pod; empty in what is merged.
+	Name string
+	// Serves tells that requests may reach the replica, so that what it enforces
+	// counts. The one replica of an embedded store always does.
+	Serves bool
 	// SyncVersion is the release of the sync server.
 	SyncVersion string
 	// Tenants is what is enforced, by "namespace/name".
 	Tenants map[string]EnforcedFacts
+	// Storage tells of the parts of the store, as the replica finds them.
+	Storage []tenantdoc.CellReport
 	// Mailboxes, Devices and BytesStored are the sums of the region.
 	Mailboxes, Devices, BytesStored int64
 	// Problem says why a report could not be read; empty when all could.
@@ -98,6 +113,12 @@ type Obstacle struct {
 
 // deleting tells whether the region is being deleted.
 func (f *Facts) deleting() bool { return !f.Region.DeletionTimestamp.IsZero() }
+
+// onPostgres tells whether the mail is in databases, and not in an embedded store.
+func (f *Facts) onPostgres() bool { return f.Region.Spec.Storage.Postgres != nil }
+
+// running tells whether the object that makes the pods exists.
+func (f *Facts) running() bool { return f.StatefulSet != nil || f.Deployment != nil }
 
 // paused tells whether a person holds the region.
 func (f *Facts) paused() bool { return f.Region.Annotations[v1alpha1.AnnotationPaused] == "true" }

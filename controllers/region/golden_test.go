@@ -5,6 +5,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +40,9 @@ func plainFacts(t testing.TB) *Facts {
 		},
 	}
 	cloud := testCloud("gcc-high")
-	return &Facts{Now: epoch, Region: r, Cloud: cloud, Authority: testAuthority(t, "gcc-high"), Replica: ReplicaFacts{Tenants: map[string]EnforcedFacts{}}}
+	f := &Facts{Now: epoch, Region: r, Cloud: cloud, Authority: testAuthority(t, "gcc-high"), Together: together(nil)}
+	f.Replicas = replicasOf(f)
+	return f
 }
 
 // fullFacts are those of a region that uses every field that shapes an object.
@@ -66,6 +70,55 @@ func fullFacts(t testing.TB) *Facts {
 	}
 	f.Tenants = []TenantFacts{{Name: "agency/agency", UID: "u", Generation: 1, IssuerPorts: []int32{443, 9443}}}
 	return f
+}
+
+// postgresFacts are those of a region that was just declared, with one database and one
+// pod.
+func postgresFacts(t testing.TB) *Facts {
+	t.Helper()
+	f := plainFacts(t)
+	f.Region.Spec.Storage = v1alpha1.RegionStorage{Postgres: &v1alpha1.PostgresStorage{
+		DSNSecretRefs: []v1alpha1.SecretKeyReference{{Name: "mail-db", Key: "dsn"}},
+	}}
+	f.Storage.Ports = []int32{5432}
+	withPods(f, testPod("virginia-sync-7d4b9-x2x8q", true))
+	return f
+}
+
+// postgresFullFacts are those of a region with two databases of one Secret each, object
+// storage and autoscaling.
+func postgresFullFacts(t testing.TB) *Facts {
+	t.Helper()
+	f := fullFacts(t)
+	f.Region.Spec.Storage = v1alpha1.RegionStorage{
+		Postgres: &v1alpha1.PostgresStorage{DSNSecretRefs: []v1alpha1.SecretKeyReference{{Name: "mail.db.one", Key: "dsn"}, {Name: "mail.db.two", Key: "dsn"}}},
+		Blobs: &v1alpha1.BlobStorage{S3: v1alpha1.ObjectStorage{
+			Endpoint: "s3.us-gov.example", Bucket: "virginia-mail", CredentialsSecretRef: v1alpha1.SecretKeyReference{Name: "mail-s3", Key: "credentials"},
+		}},
+	}
+	f.Region.Spec.Autoscaling = &v1alpha1.RegionAutoscaling{MinReplicas: 3, MaxReplicas: 30, TargetCPUPercent: 60}
+	f.Storage.Ports = []int32{5432, 6432}
+	withPods(f, testPod("virginia-sync-7d4b9-b", true), testPod("virginia-sync-7d4b9-a", false))
+	return f
+}
+
+// withPods gives a region its pods as observe does.
+func withPods(f *Facts, pods ...*corev1.Pod) {
+	f.Pods = pods
+	slices.SortFunc(f.Pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	f.Replicas = replicasOf(f)
+	f.Together = together(f.Replicas)
+}
+
+func testPod(name string, ready bool) *corev1.Pod {
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: status}}},
+	}
 }
 
 func testAuthority(t testing.TB, cloud string) *authority.Authority {
@@ -109,7 +162,9 @@ func render(t *testing.T, f *Facts) []byte {
 }
 
 func TestObjectsAreWhatTheGoldenFilesShow(t *testing.T) {
-	for name, facts := range map[string]*Facts{"plain.yaml": plainFacts(t), "full.yaml": fullFacts(t)} {
+	for name, facts := range map[string]*Facts{
+		"plain.yaml": plainFacts(t), "full.yaml": fullFacts(t), "postgres.yaml": postgresFacts(t), "postgres-full.yaml": postgresFullFacts(t),
+	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join("testdata", name)
 			got := render(t, facts)
@@ -136,8 +191,14 @@ func TestPodsSatisfyTheRestrictedPodSecurityStandard(t *testing.T) {
 		t.Fatal(err)
 	}
 	restricted := psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}
+	templates := map[string]corev1.PodTemplateSpec{}
 	for name, f := range map[string]*Facts{"plain": plainFacts(t), "full": fullFacts(t)} {
-		template := buildStatefulSet(f.Region, f.Cloud, "image", resource.MustParse("1Gi")).Spec.Template
+		templates[name] = buildStatefulSet(f.Region, f.Cloud, "image", resource.MustParse("1Gi")).Spec.Template
+	}
+	for name, f := range map[string]*Facts{"postgres": postgresFacts(t), "postgres-full": postgresFullFacts(t)} {
+		templates[name] = buildDeployment(f.Region, f.Cloud, "image").Spec.Template
+	}
+	for name, template := range templates {
 		result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec))
 		if !result.Allowed {
 			t.Errorf("%s: %s", name, result.ForbiddenDetail())

@@ -76,8 +76,8 @@ func decodeReport(object *corev1.ConfigMap) decodedReport {
 	return decodedReport{report: report}
 }
 
-// merge adds one shard. A tenant that is in two shards, because their number
-// changed, counts as the newer report says.
+// merge adds one shard of the replica. A tenant that is in two shards, because their
+// number changed, counts as the newer report says.
 func (f *ReplicaFacts) merge(d decodedReport) {
 	if d.problem != "" {
 		f.Problem = d.problem
@@ -89,6 +89,7 @@ func (f *ReplicaFacts) merge(d decodedReport) {
 		f.SyncVersion = d.report.SyncVersion
 	}
 	f.BytesStored += d.report.BytesStored
+	f.Storage = append(f.Storage, d.report.Storage...)
 	for name, tenant := range d.report.Tenants {
 		before, twice := f.Tenants[name]
 		if twice && before.Generation >= tenant.Generation {

@@ -75,11 +75,11 @@ func buildDenyPolicy(r *v1alpha1.MailboxRegion) *networkingv1.NetworkPolicy {
 
 // buildAllowPolicy allows what the sync server needs: clients from anywhere,
 // scrapes from the operator's namespace and those marked for monitoring, name
-// resolution, the API server, and the keys of the issuers on their ports.
-// Link-local addresses, where clouds keep their metadata services, are never
-// reached.
-func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issuerPorts []int32) *networkingv1.NetworkPolicy {
-	return &networkingv1.NetworkPolicy{
+// resolution, the API server, and the keys of the issuers and what stores the mail on
+// their ports. Link-local addresses, where clouds keep their metadata services, are
+// never reached.
+func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issuerPorts, storagePorts []int32) *networkingv1.NetworkPolicy {
+	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),
 		Spec: networkingv1.NetworkPolicySpec{
 			PodSelector: metav1.LabelSelector{MatchLabels: selectorOf(r)},
@@ -96,18 +96,31 @@ func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issue
 					Ports: append(tcp(portDNS), port(corev1.ProtocolUDP, portDNS)),
 					To:    []networkingv1.NetworkPolicyPeer{namespacePeer(corev1.LabelMetadataName, metav1.NamespaceSystem)},
 				},
-				{Ports: tcp(outwardPorts(issuerPorts)...), To: []networkingv1.NetworkPolicyPeer{
+				{Ports: tcp(outwardPorts(slices.Concat(issuerPorts, storagePorts))...), To: []networkingv1.NetworkPolicyPeer{
 					{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: []string{"169.254.0.0/16"}}},
 					{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: []string{"fe80::/10"}}},
 				}},
 			},
 		},
 	}
+	if len(storagePorts) > 0 {
+		// Where the network knows pods by their identity, a range of addresses does
+		// not cover the databases that run in this cluster.
+		policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{
+			Ports: tcp(compacted(storagePorts)...),
+			To:    []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{}}},
+		})
+	}
+	return policy
 }
 
-// outwardPorts are those of the API server and of the issuers, sorted, each once.
-func outwardPorts(issuerPorts []int32) []int32 {
-	ports := append([]int32{portService, portAPIServer}, issuerPorts...)
+// outwardPorts are those of the API server and others, sorted, each once.
+func outwardPorts(others []int32) []int32 {
+	return compacted(append([]int32{portService, portAPIServer}, others...))
+}
+
+func compacted(ports []int32) []int32 {
+	ports = slices.Clone(ports)
 	slices.Sort(ports)
 	return slices.Compact(ports)
 }

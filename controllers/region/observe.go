@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -25,6 +26,7 @@ const (
 	indexCloud    = "region:spec.cloud"
 	indexHostname = "region:spec.endpoint.hostname"
 	indexRegion   = "region:tenant.regions"
+	indexOwned    = "region:label.region"
 )
 
 // observe reads everything that a decision needs, from the cache. Nil facts and no
@@ -36,7 +38,7 @@ func (c *Controller) observe(ctx context.Context, name client.ObjectKey) (*Facts
 		return nil, err
 	}
 	steps := []func(context.Context, *Facts) error{
-		c.observeCloud, c.observeObjects, c.observeReports, c.observeTenants, c.observeRivals, c.observeKubeConfig,
+		c.observeCloud, c.observeObjects, c.observePods, c.observeReplicas, c.observeTenants, c.observeRivals, c.observeKubeConfig, c.observeStorage,
 	}
 	for _, step := range steps {
 		if err := step(ctx, f); err != nil {
@@ -85,27 +87,19 @@ func (c *Controller) observeCloud(ctx context.Context, f *Facts) error {
 // observeObjects reads the region's own objects by their names.
 func (c *Controller) observeObjects(ctx context.Context, f *Facts) error {
 	n := namesOf(f.Region)
-	secret, set, service := &corev1.Secret{}, &appsv1.StatefulSet{}, &corev1.Service{}
-	claim, pod := &corev1.PersistentVolumeClaim{}, &corev1.Pod{}
-	wanted := []struct {
-		name string
-		obj  client.Object
-		keep func()
-	}{
+	secret, service := &corev1.Secret{}, &corev1.Service{}
+	wanted := []sought{
 		{n.sync(), &corev1.ServiceAccount{}, nil},
 		{n.sync(), &rbacv1.Role{}, nil},
 		{n.sync(), &rbacv1.RoleBinding{}, nil},
 		{n.tls(), secret, func() { f.Secret = secret }},
 		{n.bundle(), &corev1.ConfigMap{}, nil},
 		{n.sync(), service, func() { f.Service = service }},
-		{n.pods(), &corev1.Service{}, nil},
 		{n.sync(), &policyv1.PodDisruptionBudget{}, nil},
 		{n.deny(), &networkingv1.NetworkPolicy{}, nil},
 		{n.sync(), &networkingv1.NetworkPolicy{}, nil},
-		{n.sync(), set, func() { f.StatefulSet = set }},
-		{n.claim(), claim, func() { f.Claim = claim }},
 	}
-	for _, w := range wanted {
+	for _, w := range append(wanted, seekWorkload(f)...) {
 		found, err := c.get(ctx, f.Region.Namespace, w.name, w.obj)
 		if err != nil {
 			return err
@@ -118,25 +112,31 @@ func (c *Controller) observeObjects(ctx context.Context, f *Facts) error {
 			w.keep()
 		}
 	}
-	found, err := c.get(ctx, f.Region.Namespace, n.replica(), pod)
-	if found {
-		f.Pod = pod
-	}
-	return err
+	return nil
 }
 
-// observeReports reads the report ConfigMaps, which are numbered without a gap.
-func (c *Controller) observeReports(ctx context.Context, f *Facts) error {
-	f.Replica.Tenants = map[string]EnforcedFacts{}
-	for shard := 0; ; shard++ {
-		report := &corev1.ConfigMap{}
-		found, err := c.get(ctx, f.Region.Namespace, tenantdoc.ReportName(namesOf(f.Region).replica(), shard), report)
-		if err != nil || !found {
-			return err
+// sought is an object to look for, and where to keep it.
+type sought struct {
+	name string
+	obj  client.Object
+	keep func()
+}
+
+// seekWorkload gives what makes the pods of the region, by the kind of its storage.
+func seekWorkload(f *Facts) []sought {
+	n := namesOf(f.Region)
+	if f.onPostgres() {
+		deployment, autoscaler := &appsv1.Deployment{}, &autoscalingv2.HorizontalPodAutoscaler{}
+		return []sought{
+			{n.sync(), deployment, func() { f.Deployment = deployment }},
+			{n.sync(), autoscaler, func() { f.Autoscaler = autoscaler }},
 		}
-		f.Found = append(f.Found, report)
-		f.Shards++
-		f.Replica.merge(c.reports.value(report))
+	}
+	set, claim := &appsv1.StatefulSet{}, &corev1.PersistentVolumeClaim{}
+	return []sought{
+		{n.pods(), &corev1.Service{}, nil},
+		{n.sync(), set, func() { f.StatefulSet = set }},
+		{n.claim(), claim, func() { f.Claim = claim }},
 	}
 }
 

@@ -29,8 +29,7 @@ var policies = []func(*Facts) *Obstacle{
 	hostnameTaken,          // no other region serves the hostname
 	kubeConfigUnusable,     // the kubeconfig is there and safe
 	remoteUnsupported,      // the region runs in this cluster
-	postgresUnsupported,    // the store is the embedded one
-	blobsUnsupported,       // blobs are in the store
+	storageUnusable,        // the Secrets of the store are there and safe
 	gatewayUnsupported,     // the endpoint is a Service
 	volumeOfAnother,        // the volume that was kept holds mail of the same place
 	certManagerUnsupported, // the certificate is of our own authority
@@ -107,20 +106,6 @@ func remoteUnsupported(f *Facts) *Obstacle {
 		return nil
 	}
 	return unsupported(v1alpha1.ConditionClusterReachable, "spec.cluster: this release runs regions in the operator's own cluster only: remove spec.cluster")
-}
-
-func postgresUnsupported(f *Facts) *Obstacle {
-	if f.Region.Spec.Storage.Postgres == nil {
-		return nil
-	}
-	return unsupported(v1alpha1.ConditionStorageReady, "spec.storage.postgres: this release stores mail in the embedded store only: create the region with spec.storage.embedded")
-}
-
-func blobsUnsupported(f *Facts) *Obstacle {
-	if f.Region.Spec.Storage.Blobs == nil {
-		return nil
-	}
-	return unsupported(v1alpha1.ConditionStorageReady, "spec.storage.blobs: this release keeps blobs in the store only: remove spec.storage.blobs")
 }
 
 func volumeOfAnother(f *Facts) *Obstacle {

@@ -12,21 +12,91 @@ import (
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/conditions"
 )
 
-// judgeWorkload tells whether the sync server runs and, when it does not, what the
-// pod waits for, so that nobody has to read logs to learn that an image is missing.
+// judgeWorkload tells whether the sync servers run and, when they do not, what their
+// pods wait for, so that nobody has to read logs to learn that an image is missing.
 func judgeWorkload(f *Facts, d Decision, _ Outcome) conditions.Dependent {
 	const condition = v1alpha1.ConditionWorkloadAvailable
 	if !d.starts(f) {
 		return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, "the sync server starts when there is a serving certificate")
 	}
+	if f.onPostgres() {
+		return judgeDeployment(f)
+	}
 	if available(f.StatefulSet) {
 		return conditions.True(condition, v1alpha1.ReasonReady, "the sync server runs")
 	}
-	reason := waitsFor(f.Pod)
-	if reason == "" {
-		return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, fmt.Sprintf("Pod %q is not ready", namesOf(f.Region).replica()))
+	message := fmt.Sprintf("Pod %q is not ready", namesOf(f.Region).replica())
+	if reason := podsWaitFor(f); reason != "" {
+		message += ": " + reason
 	}
-	return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, fmt.Sprintf("Pod %q is not ready: %s", namesOf(f.Region).replica(), reason))
+	return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, message)
+}
+
+// judgeDeployment wants as many new pods ready as the spec asks for at least, and no
+// old one left. What an autoscaler adds beyond that is no reason to call the region
+// unready.
+func judgeDeployment(f *Facts) conditions.Dependent {
+	const condition = v1alpha1.ConditionWorkloadAvailable
+	least := leastReplicas(f.Region)
+	if rolledOut(f.Deployment, least) {
+		if least == 0 {
+			return conditions.True(condition, v1alpha1.ReasonReady, "spec.replicas is 0: no sync server runs")
+		}
+		return conditions.True(condition, v1alpha1.ReasonReady, "the sync servers run")
+	}
+	message := fmt.Sprintf("%d of %d replicas are ready", readyReplicas(f), desiredReplicas(f))
+	if reason := podsWaitFor(f); reason != "" {
+		message += ": " + reason
+	} else if readyReplicas(f) >= desiredReplicas(f) {
+		message += ": pods of the spec before are being replaced"
+	}
+	return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, message)
+}
+
+// rolledOut tells whether enough pods of the newest template are ready and those of
+// others are gone.
+func rolledOut(d *appsv1.Deployment, least int32) bool {
+	return d != nil && d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == d.Status.Replicas &&
+		d.Status.ReadyReplicas >= least && (least > 0 || d.Status.Replicas == 0)
+}
+
+// readyReplicas counts the pods that serve.
+func readyReplicas(f *Facts) int32 {
+	switch {
+	case f.StatefulSet != nil:
+		return f.StatefulSet.Status.ReadyReplicas
+	case f.Deployment != nil:
+		return f.Deployment.Status.ReadyReplicas
+	default:
+		return 0
+	}
+}
+
+// desiredReplicas is what the autoscaler asks for, or the spec.
+func desiredReplicas(f *Facts) int32 {
+	if f.Region.Spec.Autoscaling != nil && f.Deployment != nil && f.Deployment.Spec.Replicas != nil {
+		return *f.Deployment.Spec.Replicas
+	}
+	return leastReplicas(f.Region)
+}
+
+// podsWaitFor says what the pods that are not ready wait for, without their names: those
+// of a Deployment are random. What most of them say is alike.
+func podsWaitFor(f *Facts) string {
+	var reasons []string
+	for _, pod := range f.Pods {
+		if reason := waitsFor(pod); reason != "" && !serves(pod) {
+			reasons = append(reasons, reason)
+		}
+	}
+	slices.Sort(reasons)
+	if reasons = slices.Compact(reasons); len(reasons) > 0 {
+		return joined(reasons)
+	}
+	if storageTrouble(f) != nil {
+		return "the store cannot be used, see " + v1alpha1.ConditionStorageReady
+	}
+	return ""
 }
 
 // available tells whether the newest pod is ready.
@@ -47,9 +117,6 @@ var advice = map[string]string{
 // waitsFor says what a pod waits for in words that do not change from try to try;
 // empty when nothing is known.
 func waitsFor(pod *corev1.Pod) string {
-	if pod == nil {
-		return ""
-	}
 	if message := unscheduled(pod); message != "" {
 		return message
 	}

@@ -49,14 +49,11 @@ func report(f *Facts, d Decision, out Outcome) v1alpha1.MailboxRegionStatus {
 
 func reportWorkload(status *v1alpha1.MailboxRegionStatus, f *Facts, d Decision) {
 	status.LoadBalancer = loadBalancer(f.Service)
-	status.SyncVersion = f.Replica.SyncVersion
+	status.SyncVersion = f.Together.SyncVersion
 	status.Tenants = int32(len(inhabitants(f))) //nolint:gosec // bounded by the number of objects in a cluster
-	status.ReadyReplicas, status.DesiredReplicas = 0, 0
+	status.ReadyReplicas, status.DesiredReplicas = readyReplicas(f), 0
 	if d.starts(f) {
-		status.DesiredReplicas = 1
-	}
-	if f.StatefulSet != nil {
-		status.ReadyReplicas = f.StatefulSet.Status.ReadyReplicas
+		status.DesiredReplicas = desiredReplicas(f)
 	}
 	status.Replicas = fmt.Sprintf("%d/%d", status.ReadyReplicas, status.DesiredReplicas)
 }
@@ -73,15 +70,15 @@ func reportCounts(status *v1alpha1.MailboxRegionStatus, f *Facts) {
 	if countsWait(f) > 0 {
 		return
 	}
-	status.Mailboxes = f.Replica.Mailboxes
-	status.Devices = f.Replica.Devices
-	status.BytesStored = f.Replica.BytesStored
+	status.Mailboxes = f.Together.Mailboxes
+	status.Devices = f.Together.Devices
+	status.BytesStored = f.Together.BytesStored
 }
 
 // countsDiffer tells whether status shows other counts than the replica reports.
 func countsDiffer(f *Facts) bool {
 	s := f.Region.Status
-	return s.Mailboxes != f.Replica.Mailboxes || s.Devices != f.Replica.Devices || s.BytesStored != f.Replica.BytesStored
+	return s.Mailboxes != f.Together.Mailboxes || s.Devices != f.Together.Devices || s.BytesStored != f.Together.BytesStored
 }
 
 // countsWait is how long counts that differ have to wait; zero when they are due or
@@ -94,8 +91,8 @@ func countsWait(f *Facts) time.Duration {
 }
 
 // again is when the region has to be looked at although nothing changes: when the
-// certificate is due, when counts are, or, for a kubeconfig that cannot be watched,
-// after a minute. Zero is never.
+// certificate is due, when counts are, or, for Secrets of the user that cannot be
+// watched, after a while. Zero is never.
 func again(f *Facts, d Decision) time.Duration {
 	var wait time.Duration
 	sooner := func(candidate time.Duration) {
@@ -113,6 +110,9 @@ func again(f *Facts, d Decision) time.Duration {
 	if f.Region.Spec.Cluster != nil {
 		sooner(countsEvery)
 	}
+	if !f.Storage.Until.IsZero() {
+		sooner(f.Storage.Until.Sub(f.Now))
+	}
 	return wait
 }
 
@@ -125,12 +125,12 @@ func deletion(t *Teardown) *conditions.Deletion {
 			Reason:  v1alpha1.ReasonInUse,
 			Message: lives(t.Tenants) + " here: give them another region, or delete them",
 		}
-	default:
-		return &conditions.Deletion{
-			Reason:  v1alpha1.ReasonDeleting,
-			Message: "waits until these are gone: " + strings.Join(t.Remaining, ", "),
-		}
 	}
+	message := "waits until these are gone: " + strings.Join(t.Remaining, ", ")
+	if t.Kept != "" {
+		message += "; nothing is erased in " + t.Kept
+	}
+	return &conditions.Deletion{Reason: v1alpha1.ReasonDeleting, Message: message}
 }
 
 func lives(tenants []string) string {

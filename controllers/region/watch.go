@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -21,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/controllers/internal/pace"
 )
@@ -31,7 +33,9 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=services,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions/finalizers,verbs=update
@@ -56,6 +60,8 @@ func addIndexes(indexer client.FieldIndexer) error {
 		{&v1alpha1.MailboxRegion{}, indexCloud, cloudOf},
 		{&v1alpha1.MailboxRegion{}, indexHostname, hostnameOf},
 		{&v1alpha1.Tenant{}, indexRegion, regionsOf},
+		{&corev1.Pod{}, indexOwned, ownerOf},
+		{&corev1.ConfigMap{}, indexOwned, ownerOfReport},
 	}
 	for _, index := range indexes {
 		if err := indexer.IndexField(context.Background(), index.obj, index.name, index.value); err != nil {
@@ -77,6 +83,22 @@ func hostnameOf(o client.Object) []string {
 		return []string{string(r.Spec.Endpoint.Hostname)}
 	}
 	return nil
+}
+
+// ownerOf is the region that an object was made for.
+func ownerOf(o client.Object) []string {
+	if name := o.GetLabels()[v1alpha1.LabelRegion]; name != "" {
+		return []string{o.GetNamespace() + "/" + name}
+	}
+	return nil
+}
+
+// ownerOfReport is the region of a report. Documents are found by their names.
+func ownerOfReport(o client.Object) []string {
+	if o.GetLabels()[tenantdoc.LabelContent] != tenantdoc.ContentReport {
+		return nil
+	}
+	return ownerOf(o)
 }
 
 func regionsOf(o client.Object) []string {
@@ -102,7 +124,7 @@ func (c *Controller) watch(mgr manager.Manager) error {
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.ofSecret))
 	for _, obj := range []client.Object{
 		&corev1.ConfigMap{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}, &corev1.Service{}, &corev1.ServiceAccount{},
-		&appsv1.StatefulSet{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &autoscalingv2.HorizontalPodAutoscaler{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
 	} {
 		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(ofChild))
 	}

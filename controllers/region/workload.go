@@ -141,7 +141,7 @@ func buildPod(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, image s
 		NodeSelector:                  maps.Clone(r.Spec.Template.NodeSelector),
 		Tolerations:                   r.Spec.Template.Tolerations,
 		PriorityClassName:             r.Spec.Template.PriorityClassName,
-		TopologySpreadConstraints:     []corev1.TopologySpreadConstraint{spread()},
+		TopologySpreadConstraints:     spread(r),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot:        new(true),
 			RunAsUser:           new(int64(userID)),
@@ -163,14 +163,18 @@ func grace(r *v1alpha1.MailboxRegion) int64 {
 }
 
 // spread keeps the regions of a namespace on different nodes where that is
-// possible: each has one replica, and one node shall not take them all along.
-func spread() corev1.TopologySpreadConstraint {
-	return corev1.TopologySpreadConstraint{
+// possible: each with an embedded store has one replica, and one node shall not take
+// them all along.
+func spread(r *v1alpha1.MailboxRegion) []corev1.TopologySpreadConstraint {
+	if r.Spec.Storage.Postgres != nil {
+		return spreadReplicas(r)
+	}
+	return []corev1.TopologySpreadConstraint{{
 		MaxSkew:           1,
 		TopologyKey:       corev1.LabelHostname,
 		WhenUnsatisfiable: corev1.ScheduleAnyway,
 		LabelSelector:     &metav1.LabelSelector{MatchLabels: map[string]string{labelName: appName}},
-	}
+	}}
 }
 
 func buildContainer(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, image string) corev1.Container {
@@ -194,12 +198,11 @@ func buildContainer(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, i
 		StartupProbe:   probe("/healthz", 1, 120),
 		LivenessProbe:  probe("/healthz", 10, 6),
 		ReadinessProbe: probe("/readyz", 2, 2),
-		VolumeMounts: []corev1.VolumeMount{
-			{Name: dataVolume, MountPath: pathData},
-			{Name: tlsVolume, MountPath: pathTLS, ReadOnly: true},
-			{Name: tokenVolume, MountPath: pathServiceAccount, ReadOnly: true},
-			{Name: tempVolume, MountPath: pathTemp},
-		},
+		VolumeMounts: append(storeOf(r).mounts,
+			corev1.VolumeMount{Name: tlsVolume, MountPath: pathTLS, ReadOnly: true},
+			corev1.VolumeMount{Name: tokenVolume, MountPath: pathServiceAccount, ReadOnly: true},
+			corev1.VolumeMount{Name: tempVolume, MountPath: pathTemp},
+		),
 	}
 }
 
@@ -217,7 +220,7 @@ func probe(path string, period, failures int32) *corev1.Probe {
 
 // arguments of the sync server. It listens on the address of its pod only.
 func arguments(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud) []string {
-	return []string{
+	list := []string{
 		"sync",
 		fmt.Sprintf("--region=%s/%s", r.Namespace, r.Name),
 		"--cloud=" + string(r.Spec.Cloud),
@@ -227,12 +230,14 @@ func arguments(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud) []stri
 		"--port=" + strconv.Itoa(portHTTPS),
 		"--metrics-port=" + strconv.Itoa(portMetrics),
 		"--tls-dir=" + pathTLS,
-		"--data-dir=" + pathData,
-		"--minimum-tls=" + string(minimumTLS(cloud)),
-		"--documents-namespace=" + r.Namespace,
-		"--service-account-dir=" + pathServiceAccount,
-		"--replica=$(POD_NAME)",
 	}
+	list = append(list, storeOf(r).arguments...)
+	return append(list,
+		"--minimum-tls="+string(minimumTLS(cloud)),
+		"--documents-namespace="+r.Namespace,
+		"--service-account-dir="+pathServiceAccount,
+		"--replica=$(POD_NAME)",
+	)
 }
 
 func minimumTLS(cloud *v1alpha1.SovereignCloud) v1alpha1.TLSVersion {
@@ -276,7 +281,7 @@ func containerResources(r *v1alpha1.MailboxRegion) corev1.ResourceRequirements {
 }
 
 func buildVolumes(r *v1alpha1.MailboxRegion) []corev1.Volume {
-	return []corev1.Volume{
+	return append([]corev1.Volume{
 		{Name: tlsVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName:  namesOf(r).tls(),
 			DefaultMode: new(int32(modeTLS)),
@@ -300,11 +305,11 @@ func buildVolumes(r *v1alpha1.MailboxRegion) []corev1.Volume {
 			},
 		}}},
 		{Name: tempVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse("1Gi"))}}},
-	}
+	}, storeOf(r).volumes...)
 }
 
-// buildDisruptionBudget lets a drain take the one replica, and counts it: a budget
-// that forbids it would hold up the maintenance of the node.
+// buildDisruptionBudget lets a drain take one replica at a time, and the only one too:
+// a budget that forbids it would hold up the maintenance of the node.
 func buildDisruptionBudget(r *v1alpha1.MailboxRegion) *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),

@@ -12,10 +12,12 @@ import (
 
 // tlsConfig is the server's side of TLS: forward secrecy and authenticated encryption
 // only, HTTP/2 preferred.
-func (s *Server) tlsConfig() *tls.Config {
+func (s *Server) tlsConfig() *tls.Config { return tlsConfig(s.options.Certificates, s.options.MinimumTLS) }
+
+func tlsConfig(certificates *Certificates, minimum uint16) *tls.Config {
 	return &tls.Config{
-		MinVersion:     cmp.Or(s.options.MinimumTLS, tls.VersionTLS12),
-		GetCertificate: s.options.Certificates.GetCertificate,
+		MinVersion:     cmp.Or(minimum, tls.VersionTLS12),
+		GetCertificate: certificates.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
 		// For TLS 1.2; those of TLS 1.3 are not configurable.
 		CipherSuites: []uint16{

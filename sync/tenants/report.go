@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +21,9 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 )
+
+// maxDoublings bounds how often the time until the next try of a write doubles.
+const maxDoublings = 10
 
 // Counts is what a replica holds.
 type Counts struct {
@@ -43,18 +49,25 @@ type ReporterOptions struct {
 	Version string
 	// Set is what is reported on.
 	Set *Set
-	// Count counts; it is asked once per CountInterval.
+	// Count counts; it is asked once per CountInterval. While it fails, or is nil, the
+	// counts that the reports hold from before stay.
 	Count func(context.Context) (Counts, error)
 	// KeysError says why the keys of an issuer cannot be fetched; empty when they can.
 	KeysError func(*tenantdoc.Issuer) string
+	// Storage tells of the parts of the store; nil when there is nothing to tell. It is
+	// asked often and must not wait for the store.
+	Storage func() []tenantdoc.CellReport
 	// Log takes what goes wrong.
 	Log *slog.Logger
 	// Interval is the least time between two rounds of writes; one second when zero.
 	Interval time.Duration
 	// CountInterval is the time between two counts; one minute when zero.
 	CountInterval time.Duration
-	// Retry is the time after which a failed write is tried again; five seconds when zero.
-	Retry time.Duration
+	// StorageInterval is the time between two looks at Storage; five seconds when zero.
+	StorageInterval time.Duration
+	// Retry is the time after which a failed write is tried again; one second when zero.
+	// It doubles with each failure up to MaxRetry, which is half a minute when zero.
+	Retry, MaxRetry time.Duration
 }
 
 // Reporter writes what a replica enforces into the report ConfigMaps that the
@@ -65,6 +78,10 @@ type Reporter struct {
 	wake   chan struct{}
 	shards *shardStore
 	counts Counts
+	// counted tells that counts are of this process.
+	counted bool
+	// failures counts the rounds in a row in which a write failed.
+	failures int
 }
 
 // NewReporter makes a reporter; Run runs it.
@@ -75,8 +92,14 @@ func NewReporter(o ReporterOptions) *Reporter {
 	if o.CountInterval <= 0 {
 		o.CountInterval = time.Minute
 	}
+	if o.StorageInterval <= 0 {
+		o.StorageInterval = 5 * time.Second
+	}
 	if o.Retry <= 0 {
-		o.Retry = 5 * time.Second
+		o.Retry = time.Second
+	}
+	if o.MaxRetry <= 0 {
+		o.MaxRetry = 30 * time.Second
 	}
 	r := &Reporter{o: o, wake: make(chan struct{}, 1)}
 	r.shards = &shardStore{changed: r.Notify, content: map[string]string{}}
@@ -110,6 +133,8 @@ func (r *Reporter) Run(ctx context.Context) {
 	r.count(ctx)
 	counting := time.NewTicker(r.o.CountInterval)
 	defer counting.Stop()
+	looking := time.NewTicker(r.o.StorageInterval)
+	defer looking.Stop()
 	var retry <-chan time.Time
 	for {
 		select {
@@ -118,6 +143,10 @@ func (r *Reporter) Run(ctx context.Context) {
 		case <-changes:
 		case <-r.wake:
 		case <-retry:
+		case <-looking.C:
+			if retry != nil {
+				continue // what failed is tried again in its own time
+			}
 		case <-counting.C:
 			r.count(ctx)
 		}
@@ -130,9 +159,13 @@ func (r *Reporter) Run(ctx context.Context) {
 // tried again.
 func (r *Reporter) round(ctx context.Context) (retry <-chan time.Time) {
 	wrote, err := r.write(ctx)
-	if err != nil && ctx.Err() == nil {
-		r.o.Log.Warn("writing a report failed, trying again", "error", err)
-		retry = time.After(r.o.Retry)
+	if err == nil {
+		r.failures = 0
+	} else if ctx.Err() == nil {
+		wait := r.pause()
+		r.failures++
+		r.o.Log.Log(ctx, levelOf(err), "writing a report failed, trying again", "error", err, "after", wait)
+		retry = time.After(wait)
 	}
 	if wrote {
 		select {
@@ -143,11 +176,47 @@ func (r *Reporter) round(ctx context.Context) (retry <-chan time.Time) {
 	return retry
 }
 
+// pause is the time until what failed is tried again.
+func (r *Reporter) pause() time.Duration {
+	return min(r.o.Retry<<min(r.failures, maxDoublings), r.o.MaxRetry)
+}
+
+// levelOf tells how much a failure matters. The operator makes a report, and permits it,
+// soon after the pod exists: until then there is nothing wrong.
+func levelOf(err error) slog.Level {
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
 func (r *Reporter) count(ctx context.Context) {
+	if r.o.Count == nil {
+		return
+	}
 	counts, err := r.o.Count(ctx)
 	if err != nil {
 		r.o.Log.Warn("counting what the store holds failed, the last counts stay", "error", err)
 		return
+	}
+	r.counts, r.counted = counts, true
+}
+
+// recall takes the counts from what the reports hold, as long as there are no others.
+func (r *Reporter) recall(held map[string]string) {
+	if r.counted {
+		return
+	}
+	counts := Counts{Tenants: map[string]TenantCounts{}}
+	for _, raw := range held {
+		report, err := tenantdoc.DecodeReport([]byte(raw))
+		if err != nil {
+			continue
+		}
+		counts.BytesStored += report.BytesStored
+		for tenant, told := range report.Tenants {
+			counts.Tenants[tenant] = TenantCounts{Mailboxes: told.Mailboxes, Devices: told.Devices}
+		}
 	}
 	r.counts = counts
 }
@@ -155,6 +224,7 @@ func (r *Reporter) count(ctx context.Context) {
 // write brings each report ConfigMap up to date.
 func (r *Reporter) write(ctx context.Context) (wrote bool, err error) {
 	held := r.shards.snapshot()
+	r.recall(held)
 	reports := r.reports(contiguous(r.o.Replica, held))
 	var errs []error
 	for shard, report := range reports {
@@ -195,6 +265,7 @@ func (r *Reporter) reports(shards int) []*tenantdoc.Report {
 		reports[i] = &tenantdoc.Report{Version: tenantdoc.FormatVersion, Replica: r.o.Replica, SyncVersion: r.o.Version, Tenants: map[string]tenantdoc.TenantReport{}}
 	}
 	reports[0].BytesStored = r.counts.BytesStored
+	reports[0].Storage = r.storage()
 	for tenant, status := range r.o.Set.Statuses() {
 		counts := r.counts.Tenants[tenant]
 		report := tenantdoc.TenantReport{Refused: status.Refused, Mailboxes: counts.Mailboxes, Devices: counts.Devices}
@@ -204,6 +275,20 @@ func (r *Reporter) reports(shards int) []*tenantdoc.Report {
 		reports[tenantdoc.ReportShard(tenant, shards)].Tenants[tenant] = report
 	}
 	return reports
+}
+
+// storage gives the parts of the store by name, each with a text that is not too long.
+func (r *Reporter) storage() []tenantdoc.CellReport {
+	if r.o.Storage == nil {
+		return nil
+	}
+	cells := slices.Clone(r.o.Storage())
+	for i := range cells {
+		text := cells[i].Text
+		cells[i].Text = strings.ToValidUTF8(text[:min(len(text), tenantdoc.MaxCellText)], "")
+	}
+	slices.SortFunc(cells, func(a, b tenantdoc.CellReport) int { return strings.Compare(a.Cell, b.Cell) })
+	return cells
 }
 
 func (r *Reporter) keysError(doc *tenantdoc.Document) string {

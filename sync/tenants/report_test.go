@@ -103,6 +103,10 @@ func TestReportTellsWhatIsEnforcedAndThenFallsSilent(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || got.Tenants["n/b"].Refused == "" {
 		t.Fatal(diff, got)
 	}
+	waitFor(t, "the reporter to know that it wrote", func() bool {
+		wrote, err := r.write(t.Context())
+		return !wrote && err == nil
+	})
 	before := client.Patches()
 	for range 5 { // nothing changed, whatever wakes the reporter
 		r.Notify()
@@ -186,10 +190,21 @@ func TestTenantsAreSpreadOverTheReportsThatExist(t *testing.T) {
 	if len(held(t, client, 3).Tenants) != 0 {
 		t.Error("a report out of line was written")
 	}
-	if err := client.Delete(t.Context(), tenantdoc.ReportName(replica, 1), metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "one report for all", func() bool { return len(held(t, client, 0).Tenants) == 40 })
+	waitFor(t, "one report for all", func() bool {
+		// The fake tells a watch nothing of what happened before it began, so delete it again.
+		if err := client.Delete(t.Context(), tenantdoc.ReportName(replica, 1), metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(100 * time.Millisecond); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if len(held(t, client, 0).Tenants) == 40 {
+				return true
+			}
+		}
+		if _, err := client.Create(t.Context(), reportMap(1), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return false
+	})
 }
 
 func TestFailedWriteIsTriedAgain(t *testing.T) {

@@ -32,6 +32,10 @@ type Plan struct {
 	// that is not in Found is read once from the API server, so that nothing is
 	// taken over that somebody else made.
 	Wanted []client.Object
+	// Release are fields that the operator ceases to declare and that shall keep their
+	// values until another takes them over. They are written before Wanted, which no
+	// longer holds them.
+	Release []Release
 	// Prune are objects that shall not exist. Only objects that the operator made
 	// are deleted.
 	Prune []client.Object
@@ -42,6 +46,14 @@ type Plan struct {
 	// field: what a person asks for by the annotation
 	// reconcile.bailiwick.dev/requestedAt.
 	CheckLive bool
+}
+
+// Release is an object with the fields that the operator gives away.
+type Release struct {
+	// Object tells which; it exists.
+	Object client.Object
+	// Fields with their values.
+	Fields map[string]any
 }
 
 // Outcome is what came of a plan.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync/atomic"
 
@@ -21,6 +22,9 @@ import (
 // ErrForeign is wrapped by the failure to apply an object whose name is taken by
 // an object that the operator did not make.
 var ErrForeign = errors.New("an object of this name exists and was not made by bailiwick: delete or rename it")
+
+// releaseManager is the field manager of what the operator has given away.
+const releaseManager = v1alpha1.FieldManager + "-released"
 
 // Writer writes for one controller. It is safe for concurrent use.
 type Writer struct {
@@ -51,6 +55,14 @@ func (w *Writer) Apply(ctx context.Context, owner client.Object, plan Plan) Outc
 		return out
 	}
 	found := w.index(plan.Found)
+	for _, r := range plan.Release {
+		if err := w.release(ctx, owner, r); err != nil {
+			// Without this the fields would fall to their defaults.
+			w.record(&out, r.Object, err)
+			out.Written = int(w.count.Load() - before)
+			return out
+		}
+	}
 	for _, obj := range plan.Wanted {
 		w.record(&out, obj, w.want(ctx, owner, obj, found, plan.CheckLive))
 	}
@@ -217,6 +229,34 @@ func (w *Writer) send(ctx context.Context, owner client.Object, in *intent, fiel
 		return fmt.Errorf("apply: %w", err)
 	}
 	w.memory.remember(owner.GetUID(), in.key, known{target.GetResourceVersion(), in.sum})
+	return nil
+}
+
+// release writes fields in the name of releaseManager, so that they keep their values
+// when the operator's own declaration no longer has them.
+func (w *Writer) release(ctx context.Context, owner client.Object, r Release) error {
+	if !ours(owner, r.Object) {
+		return ErrForeign
+	}
+	target, err := w.empty(r.Object)
+	if err != nil {
+		return err
+	}
+	k, err := keyOf(w.client.Scheme(), r.Object)
+	if err != nil {
+		return err
+	}
+	fields := maps.Clone(r.Fields)
+	fields["apiVersion"], fields["kind"] = k.kind.ToAPIVersionAndKind()
+	fields["metadata"] = map[string]any{"name": k.name, "namespace": k.namespace, "uid": r.Object.GetUID()}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	w.tally("apply", k.kind.Kind)
+	if err := w.client.Patch(ctx, target, client.RawPatch(types.ApplyPatchType, body), client.ForceOwnership, client.FieldOwner(releaseManager)); err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
 	return nil
 }
 
