@@ -119,7 +119,7 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 			return err
 		}
 		m.call.CreatedIDs[creation] = box.ID
-		created, err := box.object().properties(nil)
+		created, err := m.unsent(creation, box)
 		if err != nil {
 			return err
 		}
@@ -127,17 +127,26 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 			return err
 		}
 		box.IsSubscribed = box.IsSubscribed && m.subscriber == ""
-		var sent map[string]json.RawMessage
-		if err := json.Unmarshal(m.args.Create[creation], &sent); err != nil {
-			return err
-		}
-		for name, value := range sent {
-			if reference := string(value); !strings.HasPrefix(reference, `"#`) {
-				delete(created, name)
-			}
-		}
 		return m.out.created(creation, created)
 	}
+}
+
+// unsent returns the properties of a new mailbox that the client did not send, and those that it sent as creation ids.
+func (m *mailboxSetter) unsent(creation string, box *mailbox) (map[string]any, error) {
+	created, err := box.object().properties(nil)
+	if err != nil {
+		return nil, err
+	}
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal(m.args.Create[creation], &sent); err != nil {
+		return nil, err
+	}
+	for name, value := range sent {
+		if reference := string(value); !strings.HasPrefix(reference, `"#`) {
+			delete(created, name)
+		}
+	}
+	return created, nil
 }
 
 // parent sets the parent of a box, which a creation id may name.
