@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -28,9 +29,13 @@ func (c *checker) independentClients(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	var access world.Access
+	if err := json.Unmarshal(document, &access); err != nil {
+		return "", fmt.Errorf("access document: %w", err)
+	}
 	shared := cast.SharedMailboxes()[0]
 	first, second := shared.Members[0], shared.Members[1]
-	if err := c.goSession(ctx, first, second, shared.Name); err != nil {
+	if err := c.goSession(ctx, access, first, second, shared.Name); err != nil {
 		return "", fmt.Errorf("go-jmap: %w", err)
 	}
 	client, err := c.node.Install(ctx, filepath.Join(c.Folder, "clients"))
@@ -45,11 +50,7 @@ func (c *checker) independentClients(ctx context.Context) (string, error) {
 }
 
 // goSession is the session of go-jmap.
-func (c *checker) goSession(ctx context.Context, first, second, shared string) error {
-	access, err := c.Access(ctx)
-	if err != nil {
-		return err
-	}
+func (c *checker) goSession(ctx context.Context, access world.Access, first, second, shared string) error {
 	one, err := c.openBy(ctx, access, first, shared)
 	if err != nil {
 		return err
