@@ -18,6 +18,7 @@ INTEGRATION := ./api/... ./controllers/... ./test/...
 CONTROLPLANE := go run ./test/controlplane/cmd/controlplane
 FIGURES ?=
 DEMO ?=
+DEMO_OUTPUT ?=
 
 ##@ Everyday
 
@@ -26,9 +27,9 @@ help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: need-go ## Run two sovereign clouds on this machine until Ctrl-C; DEMO=check asserts every fact and stops.
-	CGO_ENABLED=0 go -C hack/demo build -trimpath -o $(BIN)/demo ./cmd/demo
-	cd hack/demo && $(BIN)/demo $(if $(DEMO),--mode=$(DEMO))
+demo: need-go ## Run two sovereign clouds on this machine until Ctrl-C; DEMO=check asserts every fact and stops, DEMO_OUTPUT=json prints JSON.
+	$(if $(DEMO_OUTPUT),@)CGO_ENABLED=0 go -C hack/demo build -trimpath -o $(BIN)/demo ./cmd/demo
+	$(if $(DEMO_OUTPUT),@)cd hack/demo && $(BIN)/demo $(if $(DEMO),--mode=$(DEMO)) $(if $(DEMO_OUTPUT),-o $(DEMO_OUTPUT))
 
 .PHONY: test
 test: fmt-check lint generate-check unit integration e2e ## Run everything that must hold before a change lands.

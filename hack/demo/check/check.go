@@ -8,19 +8,20 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/hack/demo/cast"
+	"github.com/bailiwick-dev/bailiwick/hack/demo/clients"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/world"
 )
 
 // Run asserts every fact, tells each, and returns an error that names those that do not
 // hold. Counts is how many messages each resident's mailbox must hold.
-func Run(ctx context.Context, w *world.World, counts map[string]int) error {
+func Run(ctx context.Context, w *world.World, node clients.Node, counts map[string]int) error {
 	plain, err := w.HTTP()
 	if err != nil {
 		return err
 	}
 	defer plain.CloseIdleConnections()
 	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c := &checker{World: w, plain: plain, counts: counts}
+	c := &checker{World: w, plain: plain, node: node, counts: counts}
 	facts := []struct {
 		name string
 		hold func(context.Context) (string, error)
@@ -31,6 +32,7 @@ func Run(ctx context.Context, w *world.World, counts map[string]int) error {
 		{"mailboxes", c.mailboxes},
 		{"shared mailboxes", c.sharedMailboxes},
 		{"command line", c.commandLine},
+		{"independent clients", c.independentClients},
 		{"wrong region", c.wrongRegion},
 		{"bad tokens", c.badTokens},
 		{"people without a mailbox", c.outsiders},
@@ -66,6 +68,7 @@ type checker struct {
 	*world.World
 
 	plain  *http.Client // follows no redirect
+	node   clients.Node
 	counts map[string]int
 }
 

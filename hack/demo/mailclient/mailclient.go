@@ -1,6 +1,7 @@
 // Package mailclient is the mail client of the demonstration: it opens a JMAP session
-// with a bearer token, imports mbox files and lists an inbox. The protocol is the work
-// of an independent library, git.sr.ht/~rockorager/go-jmap.
+// with a bearer token, imports mbox files, reads, writes, searches and arranges mail, and
+// listens for more. The protocol is the work of an independent library,
+// git.sr.ht/~rockorager/go-jmap.
 package mailclient
 
 import (
@@ -97,6 +98,9 @@ func (a *Account) APIURL() string { return a.client.Session.APIURL }
 // ID returns the account identifier.
 func (a *Account) ID() string { return string(a.id) }
 
+// Name returns the name of the account.
+func (a *Account) Name() string { return a.client.Session.Accounts[a.id].Name }
+
 // Shared returns the accounts of the session that are shared with the user: their
 // identifiers by name.
 func (a *Account) Shared() map[string]string {
@@ -165,27 +169,22 @@ func (a *Account) importBatch(ctx context.Context, batch map[string]*email.Email
 		if refused.Type == "alreadyExists" { // RFC 8621 section 4.8: imported before
 			continue
 		}
-		detail := ""
-		if refused.Description != nil {
-			detail = *refused.Description
-		}
-		return fmt.Errorf("import message %q: %s: %s", id, refused.Type, detail)
+		return refusal(fmt.Sprintf("import message %q", id), refused)
 	}
 	return nil
 }
 
-// inbox returns the mailbox with the role "inbox" (RFC 8621 section 2).
+// inbox returns the mailbox with the role "inbox".
 func (a *Account) inbox(ctx context.Context) (jmap.ID, error) {
-	answer, err := call[mailbox.GetResponse](ctx, a, &mailbox.Get{Account: a.id})
+	ids, err := a.roles(ctx)
 	if err != nil {
 		return "", err
 	}
-	for _, box := range answer.List {
-		if box.Role == mailbox.RoleInbox {
-			return box.ID, nil
-		}
+	id, ok := ids[mailbox.RoleInbox]
+	if !ok {
+		return "", errors.New("mailboxes: no inbox")
 	}
-	return "", errors.New("mailboxes: no inbox")
+	return id, nil
 }
 
 // Subjects returns the subjects of the newest messages and how many messages there are.

@@ -124,21 +124,27 @@ func (s *server) answer(method string, raw json.RawMessage) map[string]any {
 	return answer
 }
 
-// open starts a server under a name that only the routes know.
+// open opens a session with the server.
 func open(t *testing.T, s *server, token string) (*mailclient.Account, error) {
 	t.Helper()
-	listening := httptest.NewTLSServer(s)
+	return mailclient.Open(listen(t, s, &s.base), s.base, token)
+}
+
+// listen starts a server under a name that only the routes know, and sets its base URL.
+func listen(t *testing.T, handler http.Handler, base *string) *http.Client {
+	t.Helper()
+	listening := httptest.NewTLSServer(handler)
 	t.Cleanup(listening.Close)
 	address, err := url.Parse(listening.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.base = "https://example.com" // a name of httptest's certificate
+	*base = "https://example.com" // a name of httptest's certificate
 	roots := x509.NewCertPool()
 	roots.AddCert(listening.Certificate())
 	plain := mailclient.NewHTTP(roots, mailclient.Routes{"example.com:443": address.Host})
 	t.Cleanup(plain.CloseIdleConnections)
-	return mailclient.Open(plain, s.base, token)
+	return plain
 }
 
 func file(t *testing.T, messages int) io.Reader {

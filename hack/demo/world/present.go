@@ -26,7 +26,7 @@ func (w *World) CurlLine(ctx context.Context, r cast.Resident) (string, error) {
 	return strings.Join([]string{
 		"curl -sS --cacert " + region.CAFile,
 		"--connect-to " + region.Host + ":" + httpsPort + ":" + region.Listen,
-		"-H 'Authorization: Bearer " + token + "'",
+		"-H 'Authorization: Bearer " + token.AccessToken + "'",
 		"-H 'Content-Type: application/json'",
 		"-d '" + fmt.Sprintf(inboxRequest, account.ID(), account.ID()) + "'",
 		account.APIURL(),

@@ -12,13 +12,12 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/oauth2"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/cast"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/corpus"
-	"github.com/bailiwick-dev/bailiwick/hack/demo/identity"
-	"github.com/bailiwick-dev/bailiwick/hack/demo/identity/signin"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/kube"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/mailclient"
 )
@@ -103,46 +102,21 @@ func (w *World) HTTP() (*http.Client, error) {
 	return mailclient.NewHTTP(roots, routes), nil
 }
 
-// Token signs a user in and returns an access token. A device signs in through the
-// device authorization flow, a person through the code flow.
-func (w *World) Token(ctx context.Context, cloud, user string, device bool) (string, error) {
-	issuer, ok := w.Issuers[cloud]
-	if !ok {
-		return "", fmt.Errorf("cloud %q: no OpenID provider", cloud)
-	}
-	client, err := signin.Discover(ctx, signin.Settings{
-		Issuer: issuer.URL(), Roots: w.Authority.Pool(), ClientID: identity.MailClient, RedirectURI: identity.RedirectURI,
-		Scopes: []string{"openid", "profile", "email", identity.MailScope},
-	})
-	if err != nil {
-		return "", err
-	}
-	flow := client.Code
-	if device {
-		flow = client.Device
-	}
-	token, err := flow(ctx, user)
-	if err != nil {
-		return "", err
-	}
-	return token.AccessToken, nil
-}
-
 // open signs a resident in and opens their mailbox through the tenant's home region,
-// from where the client is sent on if the mailbox is elsewhere. It returns the access
-// token as well.
-func (w *World) open(ctx context.Context, r cast.Resident) (*mailclient.Account, string, error) {
-	token, err := w.Token(ctx, r.Cloud, r.Email, r.Device)
+// from where the client is sent on if the mailbox is elsewhere. It returns the tokens as
+// well.
+func (w *World) open(ctx context.Context, r cast.Resident) (*mailclient.Account, *oauth2.Token, error) {
+	token, err := w.signIn(ctx, r.Cloud, r.Email, r.Device)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	plain, err := w.HTTP()
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	account, err := mailclient.Open(plain, w.Region(r.Home).URL, token)
+	account, err := mailclient.Open(plain, w.Region(r.Home).URL, token.AccessToken)
 	if err != nil {
-		return nil, "", fmt.Errorf("mailbox of %q: %w", r.Email, err)
+		return nil, nil, fmt.Errorf("mailbox of %q: %w", r.Email, err)
 	}
 	return account, token, nil
 }

@@ -5,6 +5,8 @@
 //
 //	demo               runs until Ctrl-C
 //	demo --mode=check  asserts every fact, stops everything, and exits with 0 or 1
+//	demo -o json       prints how to use everybody's mail as one JSON document
+//	demo --token=…     prints an access token of a demonstration that runs
 package main
 
 import (
@@ -22,6 +24,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/hack/demo/binary"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/cast"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/check"
+	"github.com/bailiwick-dev/bailiwick/hack/demo/clients"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/progress"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/world"
 )
@@ -35,11 +38,24 @@ const (
 // survivorGrace is how long processes may take to disappear after they were stopped.
 const survivorGrace = 10 * time.Second
 
+// outputText and outputJSON are the forms in which the command says what there is.
+const (
+	outputText = "text"
+	outputJSON = "json"
+)
+
+// options are the flags of the command.
+type options struct{ mode, output, token, issuerCA string }
+
 func main() {
-	mode := flag.String("mode", modeStay, `what to do once all is ready: "stay" until Ctrl-C, or "check" every fact and stop`)
+	var o options
+	flag.StringVar(&o.mode, "mode", modeStay, `what to do once all is ready: "stay" until Ctrl-C, or "check" every fact and stop`)
+	flag.StringVar(&o.output, "o", outputText, `how to say what there is: "text" for people, or "json" for programs, with the progress on standard error`)
+	flag.StringVar(&o.token, "token", "", "print an access token for this address, of the demonstration that runs, and nothing else")
+	flag.StringVar(&o.issuerCA, "issuer-ca", "", "with --token: the file of the certificate that signed the OpenID provider's")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, *mode, os.Stdout)
+	err := o.run(ctx, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -47,11 +63,56 @@ func main() {
 	}
 }
 
-// run starts the demonstration, uses it as the mode says, and stops it.
-func run(ctx context.Context, mode string, out io.Writer) (err error) {
-	if mode != modeStay && mode != modeCheck {
-		return fmt.Errorf("mode %q: choose %q or %q", mode, modeStay, modeCheck)
+// run does what the flags say. Progress goes to out, where a person reads it, or to
+// messages, where a program reads out.
+func (o options) run(ctx context.Context, out, messages io.Writer) error {
+	switch {
+	case o.token != "":
+		return printToken(ctx, o.token, o.issuerCA, out)
+	case o.mode != modeStay && o.mode != modeCheck:
+		return fmt.Errorf("mode %q: choose %q or %q", o.mode, modeStay, modeCheck)
+	case o.output == outputText:
+		messages = out
+	case o.output != outputJSON:
+		return fmt.Errorf("output %q: choose %q or %q", o.output, outputText, outputJSON)
 	}
+	var node clients.Node
+	if o.mode == modeCheck {
+		found, err := clients.Find(ctx)
+		if err != nil {
+			return err
+		}
+		node = found
+	}
+	return demonstrate(ctx, progress.New(messages), func(w *world.World) error {
+		counts, err := fill(ctx, w)
+		if err != nil {
+			return err
+		}
+		if err := o.present(ctx, w, out); err != nil {
+			return err
+		}
+		if o.mode == modeCheck {
+			return check.Run(ctx, w, node, counts)
+		}
+		return stay(ctx, w, messages)
+	})
+}
+
+// printToken prints a new access token.
+func printToken(ctx context.Context, email, issuerCA string, out io.Writer) error {
+	token, err := world.NewToken(ctx, email, issuerCA)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(out, token); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// demonstrate starts the demonstration, uses it, and stops it.
+func demonstrate(ctx context.Context, log *progress.Log, use func(*world.World) error) (err error) {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("this system is %s: the demonstration needs Linux, where every address of 127.0.0.0/8 is this machine", runtime.GOOS)
 	}
@@ -59,7 +120,6 @@ func run(ctx context.Context, mode string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	log := progress.New(out)
 	w, err := world.Start(ctx, root, log)
 	if err != nil {
 		return err
@@ -79,11 +139,11 @@ func run(ctx context.Context, mode string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return use(ctx, w, mode, out)
+	return use(w)
 }
 
-// use fills the mailboxes, prints what there is, and checks it or waits.
-func use(ctx context.Context, w *world.World, mode string, out io.Writer) error {
+// fill fills the mailboxes and returns how many messages each resident has.
+func fill(ctx context.Context, w *world.World) (map[string]int, error) {
 	counts := map[string]int{}
 	err := w.Log.Step(ctx, "import mail", func(ctx context.Context) error {
 		for _, r := range cast.Residents() {
@@ -96,16 +156,28 @@ func use(ctx context.Context, w *world.World, mode string, out io.Writer) error 
 		}
 		return nil
 	})
+	return counts, err
+}
+
+// present says what there is: to people, or to programs.
+func (o options) present(ctx context.Context, w *world.World, out io.Writer) error {
+	if o.output == outputText {
+		return w.Present(ctx, out)
+	}
+	path, document, err := w.WriteAccess(ctx)
 	if err != nil {
 		return err
 	}
-	if err := w.Present(ctx, out); err != nil {
-		return err
+	w.Log.Sayf("how to use the mail is in %s", path)
+	if _, err := out.Write(document); err != nil {
+		return fmt.Errorf("print: %w", err)
 	}
-	if mode == modeCheck {
-		return check.Run(ctx, w, counts)
-	}
-	if _, err := io.WriteString(out, "\nCtrl-C stops and removes everything.\n"); err != nil {
+	return nil
+}
+
+// stay waits until the demonstration is to stop, or cannot go on.
+func stay(ctx context.Context, w *world.World, messages io.Writer) error {
+	if _, err := io.WriteString(messages, "\nCtrl-C stops and removes everything.\n"); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
 	select {
