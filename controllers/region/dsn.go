@@ -18,7 +18,7 @@ const (
 
 	sslModeVerifyFull = "verify-full"
 
-	adviceDSN = "write postgres://user:password@host/database?sslmode=verify-full"
+	adviceDSN = "write postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full" //nolint:gosec // it shows the form
 )
 
 // parseDSN gives the ports of the databases that a connection string leads to, sorted,

@@ -368,4 +368,3 @@ func TestDeletingARegionOnPostgresErasesNothingInTheDatabase(t *testing.T) {
 		})
 	}
 }
-

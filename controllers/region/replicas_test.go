@@ -128,7 +128,10 @@ func TestADeploymentIsAvailableWhenTheReplicasOfItsNewestSpecAreReady(t *testing
 		"one is missing":    {new(int32(3)), nil, new(int32(3)), appsv1.DeploymentStatus{Replicas: 3, UpdatedReplicas: 3, ReadyReplicas: 2}, []*corev1.Pod{testPod("a", false)}, false, "2 of 3 replicas are ready", "2/3"},
 		"an old one serves": {new(int32(2)), nil, new(int32(2)), appsv1.DeploymentStatus{Replicas: 3, UpdatedReplicas: 1, ReadyReplicas: 2}, nil, false, "2 of 2 replicas are ready: pods of the spec before are being replaced", "2/2"},
 		"no image": {
-			new(int32(2)), nil, new(int32(2)), appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 2}, []*corev1.Pod{waiting("a", "ErrImagePull"), waiting("b", "ErrImagePull")}, false,
+			new(int32(2)), nil, new(int32(2)),
+			appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 2},
+			[]*corev1.Pod{waiting("a", "ErrImagePull"), waiting("b", "ErrImagePull")},
+			false,
 			"0 of 2 replicas are ready: ErrImagePull: check that the node can pull the image of the operator's --image", "0/2",
 		},
 		"scaled out":         {nil, scaled, new(int32(7)), appsv1.DeploymentStatus{Replicas: 7, UpdatedReplicas: 7, ReadyReplicas: 4}, nil, true, "the sync servers run", "4/7"},
