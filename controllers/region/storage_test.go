@@ -131,7 +131,8 @@ func TestWhatReplicasSayOfTheStoreIsTold(t *testing.T) {
 			`the bucket "virginia-mail" (Secret "mail-s3", key "credentials") refuses the credentials: correct the keys in the Secret, or give them the rights that they lack`, true,
 		},
 		"two databases": {
-			[]tenantdoc.CellReport{at(two, tenantdoc.CellDiskFull, ""), at(one, tenantdoc.CellUnreachable, "")}, nil, metav1.ConditionFalse, v1alpha1.ReasonStorageUnreachable,
+			[]tenantdoc.CellReport{at(two, tenantdoc.CellDiskFull, ""), at(one, tenantdoc.CellUnreachable, "")},
+			nil, metav1.ConditionFalse, v1alpha1.ReasonStorageUnreachable,
 			database + "cannot be reached: check that it runs, that the host and the port are right, and that network policies let the sync pods through; " +
 				strings.NewReplacer(one, two, "db.one", "db.two").Replace(database) + "has no space left: give it a larger disk", true,
 		},
@@ -174,7 +175,7 @@ func TestTheTextOfAReplicaStaysShortAndOnOneLine(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                       "read the log of the sync server",
-		" a\n\tb ":               "a b",
+		"a\nb\t c":               "a b c",
 		"\xff":                   "read the log of the sync server",
 		strings.Repeat("ä", 200): strings.Repeat("ä", tenantdoc.MaxCellText/2),
 	} {

@@ -30,7 +30,7 @@ func judgeStorage(f *Facts, _ Decision, _ Outcome) conditions.Dependent {
 	for _, cell := range cellsOf(f.Region) {
 		if !slices.ContainsFunc(f.Replicas, func(r ReplicaFacts) bool { return r.finds(cell.name) != nil }) {
 			return conditions.Unknown(condition, v1alpha1.ReasonStoragePending,
-				fmt.Sprintf("no sync server has told yet whether it can use %s", titleOf(f.Region, cell.name)))
+				"no sync server has told yet whether it can use "+titleOf(f.Region, cell.name))
 		}
 	}
 	return conditions.True(condition, v1alpha1.ReasonStorageUsable, "the sync servers use every database")
@@ -174,12 +174,12 @@ func worstOf(f *Facts, name string) (worst *trouble, everywhere bool) {
 }
 
 // finds is what the replica says of a part of the store; nil when it says nothing.
-func (r *ReplicaFacts) finds(cell string) *tenantdoc.CellReport {
-	i := slices.IndexFunc(r.Storage, func(c tenantdoc.CellReport) bool { return c.Cell == cell })
+func (f *ReplicaFacts) finds(cell string) *tenantdoc.CellReport {
+	i := slices.IndexFunc(f.Storage, func(c tenantdoc.CellReport) bool { return c.Cell == cell })
 	if i < 0 {
 		return nil
 	}
-	return &r.Storage[i]
+	return &f.Storage[i]
 }
 
 // partsOf are the names of the parts of a region's store.

@@ -12,7 +12,9 @@ import (
 
 // tlsConfig is the server's side of TLS: forward secrecy and authenticated encryption
 // only, HTTP/2 preferred.
-func (s *Server) tlsConfig() *tls.Config { return tlsConfig(s.options.Certificates, s.options.MinimumTLS) }
+func (s *Server) tlsConfig() *tls.Config {
+	return tlsConfig(s.options.Certificates, s.options.MinimumTLS)
+}
 
 func tlsConfig(certificates *Certificates, minimum uint16) *tls.Config {
 	return &tls.Config{
