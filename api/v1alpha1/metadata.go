@@ -14,6 +14,9 @@ const (
 	Finalizer = "mail.bailiwick.dev/finalizer"
 	// FieldManager is the server-side apply field manager of the operator.
 	FieldManager = "bailiwick"
+	// AnnotationDatabases marks on the sync pods which state of the Secrets with the
+	// connection strings they were started with: another state replaces them.
+	AnnotationDatabases = "mail.bailiwick.dev/databases"
 	// AnnotationJurisdiction tells of a volume claim whose mail it holds, as
 	// "cloud/geography/country". A region elsewhere is not given the claim.
 	AnnotationJurisdiction = "mail.bailiwick.dev/jurisdiction"

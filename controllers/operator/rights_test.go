@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -170,6 +172,27 @@ func belongings(t *testing.T, tenant *v1alpha1.Tenant) {
 	})
 }
 
+// scaledRegion declares a region on PostgreSQL that is scaled by its load, beside
+// another, and waits until its first pod may report.
+func scaledRegion(t *testing.T, beside *v1alpha1.MailboxRegion) *v1alpha1.MailboxRegion {
+	t.Helper()
+	create(t, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "mail-db", Namespace: beside.Namespace},
+		StringData: map[string]string{"dsn": "postgres://mail@db.invalid/mail?sslmode=verify-full"},
+	})
+	r := &v1alpha1.MailboxRegion{ObjectMeta: metav1.ObjectMeta{Name: "lyon", Namespace: beside.Namespace}, Spec: *beside.Spec.DeepCopy()}
+	r.Spec.Endpoint.Hostname = "lyon." + r.Spec.Endpoint.Hostname
+	r.Spec.Storage = v1alpha1.RegionStorage{Postgres: &v1alpha1.PostgresStorage{DSNSecretRefs: []v1alpha1.SecretKeyReference{{Name: "mail-db", Key: "dsn"}}}}
+	r.Spec.Autoscaling = &v1alpha1.RegionAutoscaling{MinReplicas: 1, MaxReplicas: 2}
+	create(t, r)
+	key := client.ObjectKey{Namespace: r.Namespace, Name: "lyon-sync"}
+	eventually(t, "the region on PostgreSQL has an autoscaler, and its pod a report that it may write", func() bool {
+		role := &rbacv1.Role{}
+		return api.Get(t.Context(), key, &autoscalingv2.HorizontalPodAutoscaler{}) == nil && api.Get(t.Context(), key, role) == nil && len(role.Rules) == 2
+	})
+	return r
+}
+
 func TestTheGeneratedRolesAreEnoughAndNoMore(t *testing.T) {
 	o := options()
 	o.LeaderElection = true
@@ -194,8 +217,9 @@ func TestTheGeneratedRolesAreEnoughAndNoMore(t *testing.T) {
 	if err := api.Get(t.Context(), client.ObjectKey{Namespace: r.Namespace, Name: "paris-sync"}, &appsv1.StatefulSet{}); err != nil {
 		t.Error(err)
 	}
+	scaled := scaledRegion(t, r)
 	cloud := &v1alpha1.SovereignCloud{ObjectMeta: metav1.ObjectMeta{Name: string(r.Spec.Cloud)}}
-	for _, obj := range []client.Object{tenant, r, cloud} {
+	for _, obj := range []client.Object{tenant, r, scaled, cloud} {
 		if err := api.Delete(t.Context(), obj); err != nil {
 			t.Fatal(err)
 		}

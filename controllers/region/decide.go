@@ -140,7 +140,7 @@ func workload(f *Facts, s Settings) []client.Object {
 	if !f.onPostgres() {
 		return []client.Object{buildStatefulSet(r, f.Cloud, s.Image, templateSize(f))}
 	}
-	list := []client.Object{buildDeployment(r, f.Cloud, s.Image)}
+	list := []client.Object{buildDeployment(f, s.Image)}
 	if r.Spec.Autoscaling != nil {
 		list = append(list, buildAutoscaler(r))
 	}

@@ -16,29 +16,68 @@ import (
 // defaultCPUPercent is the use of the requested CPU that autoscaling aims at.
 const defaultCPUPercent = 70
 
-// buildDeployment gives the sync servers of a region whose mail is in PostgreSQL. A new
-// pod is ready before an old one goes. While an autoscaler owns the number of replicas
-// it is left out.
-func buildDeployment(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, image string) *appsv1.Deployment {
+// buildDeployment gives the sync servers of a region whose mail is in PostgreSQL. They
+// read their connection strings when they start, so that another revision of those
+// replaces them. While an autoscaler owns the number of replicas it is left out.
+func buildDeployment(f *Facts, image string) *appsv1.Deployment {
+	r := f.Region
+	annotations := map[string]string{}
+	maps.Copy(annotations, r.Spec.Template.Annotations)
+	annotations[v1alpha1.AnnotationDatabases] = f.Storage.Revision
 	return &appsv1.Deployment{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),
 		Spec: appsv1.DeploymentSpec{
 			Replicas:             declaredReplicas(r),
 			RevisionHistoryLimit: new(int32(3)),
 			Selector:             &metav1.LabelSelector{MatchLabels: selectorOf(r)},
-			Strategy: appsv1.DeploymentStrategy{
-				Type: appsv1.RollingUpdateDeploymentStrategyType,
-				RollingUpdate: &appsv1.RollingUpdateDeployment{
-					MaxUnavailable: new(intstr.FromInt32(0)),
-					MaxSurge:       new(intstr.FromString("25%")),
-				},
-			},
+			Strategy:             strategy(f),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(r), Annotations: maps.Clone(r.Spec.Template.Annotations)},
-				Spec:       buildPod(r, cloud, image),
+				ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(r), Annotations: annotations},
+				Spec:       buildPod(r, f.Cloud, image),
 			},
 		},
 	}
+}
+
+// strategy has a new pod ready before an old one goes, except from one cell to more: a
+// replica that knows of one only would put new accounts there that others put
+// elsewhere, so the old ones end before the first new one starts.
+func strategy(f *Facts) appsv1.DeploymentStrategy {
+	if spreads(f) {
+		return appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	}
+	return appsv1.DeploymentStrategy{
+		Type: appsv1.RollingUpdateDeploymentStrategyType,
+		RollingUpdate: &appsv1.RollingUpdateDeployment{
+			MaxUnavailable: new(intstr.FromInt32(0)),
+			MaxSurge:       new(intstr.FromString("25%")),
+		},
+	}
+}
+
+// spreads tells whether accounts get, or are just getting, more cells than one. That is
+// over when the Deployment has taken in its spec and no pod of the one before is left.
+func spreads(f *Facts) bool {
+	d := f.Deployment
+	if d == nil || len(cellsOf(f.Region)) < 2 {
+		return false
+	}
+	if knownCells(d) < 2 {
+		return true
+	}
+	s := &d.Status
+	over := s.ObservedGeneration >= d.Generation && s.Replicas == s.UpdatedReplicas && s.ReadyReplicas > 0
+	return d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType && !over
+}
+
+// knownCells counts the databases that the pods of a Deployment know of.
+func knownCells(d *appsv1.Deployment) int {
+	for i := range d.Spec.Template.Spec.Volumes {
+		if v := &d.Spec.Template.Spec.Volumes[i]; v.Name == databasesVolume && v.Projected != nil {
+			return len(v.Projected.Sources)
+		}
+	}
+	return 0
 }
 
 // declaredReplicas is the number that the operator sends; nil while an autoscaler owns

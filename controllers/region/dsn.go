@@ -18,7 +18,7 @@ const (
 
 	sslModeVerifyFull = "verify-full"
 
-	adviceDSN = "write postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full" //nolint:gosec // it shows the form
+	adviceDSN = "write postgres://…@host/database?sslmode=verify-full, with user and password before the @"
 )
 
 // parseDSN gives the ports of the databases that a connection string leads to, sorted,

@@ -80,7 +80,7 @@ func postgresFacts(t testing.TB) *Facts {
 	f.Region.Spec.Storage = v1alpha1.RegionStorage{Postgres: &v1alpha1.PostgresStorage{
 		DSNSecretRefs: []v1alpha1.SecretKeyReference{{Name: "mail-db", Key: "dsn"}},
 	}}
-	f.Storage.Ports = []int32{5432}
+	f.Storage.Ports, f.Storage.Revision = []int32{5432}, "1c3a5e7092b4d6f8"
 	withPods(f, testPod("virginia-sync-7d4b9-x2x8q", true))
 	return f
 }
@@ -97,7 +97,7 @@ func postgresFullFacts(t testing.TB) *Facts {
 		}},
 	}
 	f.Region.Spec.Autoscaling = &v1alpha1.RegionAutoscaling{MinReplicas: 3, MaxReplicas: 30, TargetCPUPercent: 60}
-	f.Storage.Ports = []int32{5432, 6432}
+	f.Storage.Ports, f.Storage.Revision = []int32{5432, 6432}, "8f6d4b29e7a5c31b"
 	withPods(f, testPod("virginia-sync-7d4b9-b", true), testPod("virginia-sync-7d4b9-a", false))
 	return f
 }
@@ -196,7 +196,7 @@ func TestPodsSatisfyTheRestrictedPodSecurityStandard(t *testing.T) {
 		templates[name] = buildStatefulSet(f.Region, f.Cloud, "image", resource.MustParse("1Gi")).Spec.Template
 	}
 	for name, f := range map[string]*Facts{"postgres": postgresFacts(t), "postgres-full": postgresFullFacts(t)} {
-		templates[name] = buildDeployment(f.Region, f.Cloud, "image").Spec.Template
+		templates[name] = buildDeployment(f, "image").Spec.Template
 	}
 	for name, template := range templates {
 		result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec))

@@ -256,7 +256,12 @@ func TestTheSecretsOfAStoreAreCheckedBeforeAnythingIsMade(t *testing.T) {
 			set("dsn", goodDSN), v1alpha1.ReasonSecretMalformed,
 			`spec.storage.blobs.s3.credentialsSecretRef: Secret "mail-db" has nothing under the key "credentials": put the credentials there`,
 		},
-		{set("credentials", "key"), v1alpha1.ReasonStoragePending, `no sync server has told yet whether it can use the database of cell "` +
+		{
+			set("credentials", `{"accessKey": "a", "secretkey": ""}`), v1alpha1.ReasonSecretMalformed,
+			`spec.storage.blobs.s3.credentialsSecretRef: Secret "mail-db", key "credentials": the credentials lack an access key or a secret key: ` +
+				`write {"accessKey": "…", "secretKey": "…"}`,
+		},
+		{set("credentials", `{"accessKey": "a", "secretKey": "s"}`), v1alpha1.ReasonStoragePending, `no sync server has told yet whether it can use the database of cell "` +
 			cellName(r.Spec.Storage.Postgres.DSNSecretRefs[0]) + `" (Secret "mail-db", key "dsn")`},
 	}
 	for i, step := range steps {
@@ -280,7 +285,10 @@ func TestADatabaseThatMovesToAnotherPortIsReached(t *testing.T) {
 	r := w.postgres("virginia")
 	w.create(r)
 	w.reconcile(r)
-	template := child(w, "virginia-sync", &appsv1.Deployment{}).Generation
+	template := func() map[string]string {
+		return child(w, "virginia-sync", &appsv1.Deployment{}).Spec.Template.Annotations
+	}
+	before := template()
 	secret.Data["dsn"] = []byte("host=db.example port=7432 sslmode=verify-full")
 	w.update(secret)
 	w.now = w.now.Add(storageEvery)
@@ -289,8 +297,16 @@ func TestADatabaseThatMovesToAnotherPortIsReached(t *testing.T) {
 	if got := egress[len(egress)-1].Ports; len(got) != 1 || got[0].Port.IntValue() != 7432 {
 		t.Errorf("ports to the database are %+v, want 7432", got)
 	}
-	if got := child(w, "virginia-sync", &appsv1.Deployment{}).Generation; got != template {
-		t.Error("the pods were replaced: the sync server reads its connection strings again by itself")
+	after := template()
+	if cmp.Diff(before, after) == "" {
+		t.Error("the pods stay as they are, although the sync server reads its connection strings when it starts only")
+	}
+	got := w.get(r)
+	got.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: "now"}
+	w.update(got)
+	w.reconcile(r)
+	if diff := cmp.Diff(after, template()); diff != "" {
+		t.Errorf("the pods are replaced although no Secret changed (-before +after):\n%s", diff)
 	}
 }
 

@@ -143,7 +143,7 @@ func TestADeploymentIsAvailableWhenTheReplicasOfItsNewestSpecAreReady(t *testing
 			t.Parallel()
 			f := postgresFacts(t)
 			f.Region.Spec.Replicas, f.Region.Spec.Autoscaling = test.replicas, test.autoscaling
-			f.Deployment = buildDeployment(f.Region, f.Cloud, "image")
+			f.Deployment = buildDeployment(f, "image")
 			f.Deployment.Spec.Replicas, f.Deployment.Status = test.live, test.status
 			withPods(f, test.pods...)
 			status := statusOf(f)
@@ -159,7 +159,7 @@ func TestReplicasAreTheAutoscalersWhileThereIsOne(t *testing.T) {
 	t.Parallel()
 	f := postgresFacts(t)
 	f.Region.Spec.Replicas = new(int32(4))
-	f.Deployment = buildDeployment(f.Region, f.Cloud, "image")
+	f.Deployment = buildDeployment(f, "image")
 	f.Found = append(f.Found, f.Deployment)
 	f.Region.Spec.Replicas, f.Region.Spec.Autoscaling = nil, &v1alpha1.RegionAutoscaling{MinReplicas: 2, MaxReplicas: 9}
 	plan := decide(f, testSettings()).Plan
@@ -178,5 +178,45 @@ func TestReplicasAreTheAutoscalersWhileThereIsOne(t *testing.T) {
 	f.Region.Spec.Autoscaling, f.Region.Spec.Replicas = nil, new(int32(2))
 	if plan = decide(f, testSettings()).Plan; len(plan.Prune) != 1 || plan.Prune[0] != f.Autoscaler {
 		t.Errorf("pruned %v, want the autoscaler that is no longer declared", plan.Prune)
+	}
+}
+
+func TestFromOneCellToMoreTheOldPodsEndBeforeTheNewOnesStart(t *testing.T) {
+	t.Parallel()
+	f := postgresFacts(t)
+	strategyNow := func() appsv1.DeploymentStrategyType {
+		f.Deployment = buildDeployment(f, "image")
+		return f.Deployment.Spec.Strategy.Type
+	}
+	settled := appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2}
+	steps := []struct {
+		name   string
+		change func()
+		want   appsv1.DeploymentStrategyType
+	}{
+		{"a new region", func() {}, appsv1.RollingUpdateDeploymentStrategyType},
+		{"one cell", func() { f.Deployment.Status = settled }, appsv1.RollingUpdateDeploymentStrategyType},
+		{"a second cell", func() {
+			postgres := f.Region.Spec.Storage.Postgres
+			postgres.DSNSecretRefs = append(postgres.DSNSecretRefs, v1alpha1.SecretKeyReference{Name: "another-db", Key: "dsn"})
+		}, appsv1.RecreateDeploymentStrategyType},
+		{"the spec is not taken in", func() { f.Deployment.Generation, f.Deployment.Status = 2, settled }, appsv1.RecreateDeploymentStrategyType},
+		{"the old ones end", func() {
+			f.Deployment.Status = appsv1.DeploymentStatus{ObservedGeneration: 2}
+		}, appsv1.RecreateDeploymentStrategyType},
+		{"a new one is ready", func() {
+			f.Deployment.Status = appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 1}
+		}, appsv1.RollingUpdateDeploymentStrategyType},
+		{"a third cell", func() {
+			f.Deployment.Status = settled
+			postgres := f.Region.Spec.Storage.Postgres
+			postgres.DSNSecretRefs = append(postgres.DSNSecretRefs, v1alpha1.SecretKeyReference{Name: "third-db", Key: "dsn"})
+		}, appsv1.RollingUpdateDeploymentStrategyType},
+	}
+	for _, step := range steps {
+		step.change()
+		if got := strategyNow(); got != step.want {
+			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
 	}
 }

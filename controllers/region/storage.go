@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,10 @@ type StorageFacts struct {
 	Problem *Obstacle
 	// Ports lead to the databases, sorted.
 	Ports []int32
+	// Revision stands for the state of the Secrets with the connection strings. It is
+	// made from their resource versions and not from what they hold: a digest of a
+	// password is a help to guess it.
+	Revision string
 	// Until is when they have to be read again; zero when none is named.
 	Until time.Time
 }
@@ -128,6 +133,7 @@ func (c *Controller) observeStorage(ctx context.Context, f *Facts) error {
 func (c *Controller) readStorage(ctx context.Context, r *v1alpha1.MailboxRegion) (StorageFacts, error) {
 	secrets := secretReader{live: c.live, namespace: r.Namespace, seen: map[v1alpha1.ObjectName]*corev1.Secret{}}
 	var facts StorageFacts
+	var states []string
 	for _, cell := range cellsOf(r) {
 		raw, problem, err := secrets.value(ctx, cell.field, cell.ref, "a connection string")
 		if err != nil {
@@ -137,6 +143,8 @@ func (c *Controller) readStorage(ctx context.Context, r *v1alpha1.MailboxRegion)
 			var ports []int32
 			ports, problem = judgeDSN(cell, raw)
 			facts.Ports = append(facts.Ports, ports...)
+			secret := secrets.seen[cell.ref.Name]
+			states = append(states, fmt.Sprintf("%s %s %s", cell.name, secret.UID, secret.ResourceVersion))
 		}
 		if facts.Problem == nil {
 			facts.Problem = problem
@@ -144,16 +152,43 @@ func (c *Controller) readStorage(ctx context.Context, r *v1alpha1.MailboxRegion)
 	}
 	slices.Sort(facts.Ports)
 	facts.Ports = slices.Compact(facts.Ports)
-	if blobs := r.Spec.Storage.Blobs; blobs != nil {
-		_, problem, err := secrets.value(ctx, "spec.storage.blobs.s3.credentialsSecretRef", blobs.S3.CredentialsSecretRef, "the credentials")
-		if err != nil {
-			return facts, err
-		}
-		if facts.Problem == nil {
-			facts.Problem = problem
-		}
+	if r.Spec.Storage.Postgres != nil {
+		slices.Sort(states)
+		sum := sha256.Sum256([]byte(strings.Join(states, "\n")))
+		facts.Revision = hex.EncodeToString(sum[:8])
 	}
-	return facts, nil
+	problem, err := secrets.credentials(ctx, r.Spec.Storage.Blobs)
+	if facts.Problem == nil {
+		facts.Problem = problem
+	}
+	return facts, err
+}
+
+// credentials says what is wrong with the Secret of the object storage.
+func (s *secretReader) credentials(ctx context.Context, blobs *v1alpha1.BlobStorage) (*Obstacle, error) {
+	if blobs == nil {
+		return nil, nil //nolint:nilnil // no obstacle is an answer
+	}
+	const field = "spec.storage.blobs.s3.credentialsSecretRef"
+	ref := blobs.S3.CredentialsSecretRef
+	raw, problem, err := s.value(ctx, field, ref, "the credentials")
+	if err != nil || problem != nil {
+		return problem, err
+	}
+	if !holdsKeys(raw) {
+		return storageObstacle(v1alpha1.ReasonSecretMalformed, fmt.Sprintf(
+			`%s: Secret %q, key %q: the credentials lack an access key or a secret key: write {"accessKey": "…", "secretKey": "…"}`, field, ref.Name, ref.Key)), nil
+	}
+	return nil, nil //nolint:nilnil // no obstacle is an answer
+}
+
+// holdsKeys tells whether credentials have what the sync server needs of them.
+func holdsKeys(raw []byte) bool {
+	var keys struct {
+		AccessKey string `json:"accessKey"`
+		SecretKey string `json:"secretKey"`
+	}
+	return json.Unmarshal(raw, &keys) == nil && keys.AccessKey != "" && keys.SecretKey != ""
 }
 
 // secretReader reads each Secret once.

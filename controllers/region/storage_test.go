@@ -173,13 +173,12 @@ func TestAnEmbeddedStoreThatCannotBeOpenedIsTold(t *testing.T) {
 
 func TestTheTextOfAReplicaStaysShortAndOnOneLine(t *testing.T) {
 	t.Parallel()
-	for _, c := range [][2]string{
-		{"", "read the log of the sync server"},
-		{" a\n\tb ", "a b"},
-		{"\xff", "read the log of the sync server"},
-		{strings.Repeat("ä", 200), strings.Repeat("ä", tenantdoc.MaxCellText/2)},
+	for text, want := range map[string]string{
+		"":                       "read the log of the sync server",
+		"a\nb\t c":               "a b c",
+		"\xff":                   "read the log of the sync server",
+		strings.Repeat("ä", 200): strings.Repeat("ä", tenantdoc.MaxCellText/2),
 	} {
-		text, want := c[0], c[1]
 		if got := plain(text); got != want {
 			t.Errorf("%q is told as %q, want %q", text, got, want)
 		}

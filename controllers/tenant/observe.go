@@ -167,14 +167,19 @@ func (c *Controller) observeCloudRegions(ctx context.Context, f *Facts) error {
 }
 
 // reportsOf gives what each replica of a region says of a tenant. A replica whose
-// reports do not mention the tenant says that it enforces nothing.
+// reports do not mention the tenant says that it enforces nothing; one that was just
+// started and has not said anything does not speak against those that have.
 func (c *Controller) reportsOf(ctx context.Context, ref v1alpha1.RegionReference, tenant string) ([]tenantdoc.TenantReport, error) {
 	list := &corev1.ConfigMapList{}
 	if err := c.cache.List(ctx, list, client.InNamespace(ref.Namespace), client.MatchingFields{indexReport: string(ref.Name)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list reports of region %q: %w", ref, err)
 	}
 	byReplica := map[string]tenantdoc.TenantReport{}
+	spoken := slices.ContainsFunc(list.Items, hasSpoken)
 	for i := range list.Items {
+		if spoken && !hasSpoken(list.Items[i]) {
+			continue
+		}
 		replica := list.Items[i].Labels[tenantdoc.LabelReplica]
 		told := c.reports.read(&list.Items[i])[tenant]
 		if before, ok := byReplica[replica]; !ok || before.UID == "" {
@@ -187,6 +192,9 @@ func (c *Controller) reportsOf(ctx context.Context, ref v1alpha1.RegionReference
 	}
 	return replicas, nil
 }
+
+// hasSpoken tells whether a replica has written its report.
+func hasSpoken(report corev1.ConfigMap) bool { return report.Data[tenantdoc.ReportKey] != "" }
 
 // observeDomains asks the ledger for the holder of each domain. Tenants that no
 // longer claim a domain but still serve it hold it until they stop.

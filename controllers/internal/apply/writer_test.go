@@ -141,6 +141,34 @@ func TestAFieldThatLeavesTheIntentIsRemoved(t *testing.T) {
 	}
 }
 
+func TestAFieldThatIsReleasedKeepsItsValue(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.apply(Plan{Finalizer: true, Wanted: []client.Object{d.configMap("a", map[string]string{"k": "v", "given": "away"})}})
+	release := []Release{{Object: d.found("a"), Fields: map[string]any{"data": map[string]any{"given": "away"}}}}
+	wanted := []client.Object{d.configMap("a", map[string]string{"k": "v"})}
+	out := d.apply(Plan{Finalizer: true, Found: []client.Object{d.found("a")}, Wanted: wanted, Release: release})
+	got, ok := d.found("a").(*corev1.ConfigMap)
+	if !ok || out.Written != 2 || cmp.Diff(map[string]string{"k": "v", "given": "away"}, got.Data) != "" {
+		t.Errorf("%d writes and data %v, want two and both values", out.Written, got.Data)
+	}
+	d.fail = func(verb string, _ client.Object) error {
+		if verb == "patch" {
+			return errors.New("no")
+		}
+		return nil
+	}
+	out = d.apply(Plan{Finalizer: true, Found: []client.Object{d.found("a")}, Wanted: []client.Object{d.configMap("a", nil)}, Release: release})
+	if out.Written != 1 || len(out.Failures) != 1 {
+		t.Errorf("%d writes and failures %v, want nothing applied after a release that failed", out.Written, out.Failures)
+	}
+	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "foreign", Namespace: "eu"}}
+	out = d.apply(Plan{Finalizer: true, Release: []Release{{Object: foreign, Fields: map[string]any{}}}})
+	if len(out.Failures) != 1 || !errors.Is(out.Failures[0].Err, ErrForeign) {
+		t.Errorf("failures %v, want that the object is another's", out.Failures)
+	}
+}
+
 func TestACheckAgainstTheAPIServerSeesWhatTheCacheDoesNot(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

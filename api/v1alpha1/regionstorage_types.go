@@ -1,8 +1,6 @@
 package v1alpha1
 
-import (
-	"k8s.io/apimachinery/pkg/api/resource"
-)
+import "k8s.io/apimachinery/pkg/api/resource"
 
 // EmbeddedStorage keeps the mailboxes in an embedded store on a volume, with one
 // replica.
@@ -47,7 +45,8 @@ type ObjectStorage struct {
 	// +required
 	Bucket string `json:"bucket"`
 	// credentialsSecretRef names the key of a Secret that holds the credentials as
-	// a file: see docs/regions-postgres.md.
+	// JSON: {"accessKey": "…", "secretKey": "…"}, optionally with "sessionToken" and
+	// "region".
 	// +required
 	CredentialsSecretRef SecretKeyReference `json:"credentialsSecretRef"`
 }
