@@ -76,6 +76,7 @@ func runReplica(ctx context.Context, f *syncFlags, logger *slog.Logger) (err err
 		Owner: f.owner(), Shared: f.shared(),
 		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: logger},
 		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: f.hostname(), Logger: logger,
+		Quota: mail.DefaultQuota(),
 	}); err != nil {
 		return err
 	}
@@ -145,6 +146,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 func (r *replica) capabilities() []jmap.Capability {
 	list := []jmap.Capability{
 		r.mail.Capability(), r.mail.BlobCapability(), r.mail.SubmissionCapability(), r.mail.VacationCapability(), r.mail.LabelCapability(), r.push.Capability(),
+		r.mail.QuotaCapability(),
 	}
 	return append(list, r.mail.SMIMECapabilities()...)
 }

@@ -109,10 +109,16 @@ func parseSection(from, to, encoding string) (section, bool) {
 // Put keeps an upload for the account and returns its blob id.
 func (s *Service) Put(ctx context.Context, account, _ string, r io.Reader) (id string, size int64, err error) {
 	tenant, err := s.tenantOf(ctx, account)
+	if err == nil {
+		err = s.room(ctx, account, 1)
+	}
 	if err != nil {
 		return "", 0, err
 	}
 	info, err := s.blobs.Put(ctx, tenant, r)
+	if err == nil {
+		err = s.room(ctx, account, info.Size)
+	}
 	if err != nil {
 		return "", 0, unavailable(err)
 	}
@@ -144,9 +150,12 @@ func (s *Service) Copy(ctx context.Context, from, to, id string) (copied string,
 	if err != nil {
 		return "", err
 	}
-	source, _, err := s.Open(ctx, from, id)
+	source, size, err := s.Open(ctx, from, id)
 	if err != nil {
 		return "", err
+	}
+	if err := s.room(ctx, to, size); err != nil {
+		return "", errors.Join(err, source.Close())
 	}
 	info, err := s.blobs.Put(ctx, tenant, source)
 	if err = errors.Join(err, source.Close()); err != nil {

@@ -29,6 +29,11 @@ type edit struct {
 	stored map[string]mailbox
 	// loaded says that boxes holds every mailbox of the account.
 	loaded bool
+	// used is what the account holds, nil until it is asked for, and usedBefore what is recorded of it. It is counted
+	// when nothing is.
+	used       *usage
+	usedBefore usage
+	counted    bool
 }
 
 func newEdit(ctx context.Context, s *Service, tx *store.Tx, account, tenant string) *edit {
@@ -184,7 +189,7 @@ func (e *edit) mailbox(id string) (*mailbox, error) {
 	return box, nil
 }
 
-// flush writes the mailboxes that changed.
+// flush writes the mailboxes that changed, and what the account holds.
 func (e *edit) flush() error {
 	for _, id := range slices.Sorted(maps.Keys(e.boxes)) {
 		box := e.boxes[id]
@@ -202,5 +207,5 @@ func (e *edit) flush() error {
 		e.tx.Changed(change)
 		e.stored[id] = *box
 	}
-	return nil
+	return e.flushUsage()
 }

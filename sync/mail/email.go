@@ -65,8 +65,12 @@ func (e *edit) email(id string) (*email, error) {
 	return m, err
 }
 
-// createEmail adds an email to the account: its id and thread are chosen here.
+// createEmail adds an email to the account: its id and thread are chosen here. An account that may hold no more refuses
+// it with a SetError that is delivery.ErrFull too.
 func (e *edit) createEmail(m *email, content *rendered) (err error) {
+	if err := e.take(m); err != nil {
+		return err
+	}
 	if m.ID, err = e.newID("m"); err != nil {
 		return err
 	}
@@ -115,6 +119,9 @@ func (e *edit) updateEmail(m *email, mailboxes, keywords []string) error {
 
 // destroyEmail removes an email from the account.
 func (e *edit) destroyEmail(m *email) error {
+	if err := e.leave(m); err != nil {
+		return err
+	}
 	var references []string
 	if _, err := readJSON(e.ctx, e.tx, e.keys.references(m.ID), &references); err != nil {
 		return err

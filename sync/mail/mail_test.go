@@ -91,7 +91,7 @@ func (d *desk) try(method string, args object) (object, error) {
 // methods are the methods of all capabilities.
 func methods(s *Service) map[string]jmap.Method {
 	out := map[string]jmap.Method{}
-	for _, c := range []jmap.Capability{s.Capability(), s.BlobCapability(), s.SubmissionCapability(), s.VacationCapability()} {
+	for _, c := range []jmap.Capability{s.Capability(), s.BlobCapability(), s.SubmissionCapability(), s.VacationCapability(), s.QuotaCapability()} {
 		maps.Copy(out, c.Methods)
 	}
 	return out

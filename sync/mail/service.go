@@ -81,6 +81,8 @@ type Options struct {
 	MaxEffort int64
 	// Logger takes what goes wrong in the outbox, without content and addresses; nil discards it.
 	Logger *slog.Logger
+	// Quota is how much each account may hold; the zero value means no limit.
+	Quota Quota
 }
 
 // Service answers the methods of JMAP Mail. It implements jmap.Blobs, jmap.States and jmap.Accounts. Its methods
@@ -164,7 +166,7 @@ func (s *Service) Capability() jmap.Capability {
 func (s *Service) States(ctx context.Context, account string) (map[string]string, error) {
 	states := map[string]string{}
 	err := s.view(ctx, account, func(r store.Reader) error {
-		for _, kind := range []string{typeEmail, typeMailbox, typeThread, typeDelivery, typeIdentity, typeSubmission, typeVacation} {
+		for _, kind := range []string{typeEmail, typeMailbox, typeThread, typeDelivery, typeIdentity, typeSubmission, typeVacation, typeQuota} {
 			state, err := store.State(ctx, r, account, kind)
 			if err != nil {
 				return err
