@@ -127,6 +127,7 @@ func (r *replica) assemble(ctx context.Context) (err error) {
 		States:               r.mail,
 		Accounts:             r.mail,
 		Watch:                r.documents.Watch,
+		Shares:               r.mail,
 		AuthorizationServers: r.issuers,
 		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}, {Name: "store", Ready: r.storeReady}},
 		Certificates:         r.certs,
@@ -148,6 +149,7 @@ func (r *replica) capabilities() []jmap.Capability {
 		r.mail.Capability(), r.mail.BlobCapability(), r.mail.SubmissionCapability(), r.mail.VacationCapability(), r.mail.LabelCapability(), r.push.Capability(),
 		r.mail.QuotaCapability(),
 	}
+	list = append(list, r.mail.PrincipalsCapabilities()...)
 	return append(list, r.mail.SMIMECapabilities()...)
 }
 

@@ -28,6 +28,16 @@ type email struct {
 	// the email since, which leaves its message as it is: nil when none was, empty when the label was taken off.
 	Carried []string `json:"l,omitempty"`
 	Label   *string  `json:"o,omitempty"`
+	// visited says that this is the email as a visitor sees it.
+	visited bool
+}
+
+// ref is the blob id of the message. That for a visitor names the email by which the visitor may read it.
+func (m *email) ref() blobRef {
+	if m.visited {
+		return blobRef{hash: m.Blob, email: m.ID}
+	}
+	return blobRef{hash: m.Blob}
 }
 
 func (m *email) has(keyword string) bool { return slices.Contains(m.Keywords, keyword) }
@@ -155,6 +165,9 @@ func (e *edit) destroyEmail(m *email) error {
 // place writes an email into the record, the indexes and the counts of its mailboxes, and takes what it was before
 // out of them. One of the two may be nil.
 func (e *edit) place(m, old *email) error {
+	if err := e.logPlace(m, old); err != nil {
+		return err
+	}
 	if old != nil {
 		e.tx.Delete(place(e.keys.thread(old.Thread), ^old.Received, old.ID))
 		for _, id := range old.Mailboxes {

@@ -3,9 +3,11 @@ package mail
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
 // listing finds the results of a query for records of type R, of which there are few enough to read all of them. C is
@@ -88,4 +90,22 @@ func selected(object map[string]any, names []string) map[string]any {
 		out[name] = object[name]
 	}
 	return out
+}
+
+// setRecord writes a record as JSON.
+func setRecord(w store.Writer, key []byte, record any) error {
+	value, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encode record %q: %w", key, err)
+	}
+	w.Set(key, value)
+	return nil
+}
+
+// decodeRecord reads a record of a scan.
+func decodeRecord[T any](p store.Pair) (record T, err error) {
+	if err := json.Unmarshal(p.Value, &record); err != nil {
+		return record, fmt.Errorf("record %q: %w", p.Key, err)
+	}
+	return record, nil
 }
