@@ -109,6 +109,7 @@ func (r *replica) fill(ctx context.Context, engine store.Engine) (endpoints *egr
 		Owner: r.flags.owner(), Shared: r.flags.shared(),
 		Trust: trust.of, Colleague: trust.colleague, Outgoing: trust.outgoing, Labels: r.labels, Audit: label.LogAudit{Log: r.logger},
 		Homes: homes{r.documents}, Transport: r.outbound.way(), Hostname: r.flags.hostname(), Logger: r.logger,
+		Quota: mail.DefaultQuota(),
 	}); err != nil {
 		return nil, err
 	}
@@ -134,6 +135,7 @@ func (r *replica) assemble() (err error) {
 		States:               r.mail,
 		Accounts:             r.mail,
 		Watch:                r.documents.Watch,
+		Shares:               r.mail,
 		AuthorizationServers: r.issuers,
 		Checks:               []server.Check{{Name: "documents", Ready: r.documentsReady}, {Name: "store", Ready: r.storeReady}},
 		Certificates:         r.certs,
@@ -153,7 +155,9 @@ func (r *replica) assemble() (err error) {
 func (r *replica) capabilities() []jmap.Capability {
 	list := []jmap.Capability{
 		r.mail.Capability(), r.mail.BlobCapability(), r.mail.SubmissionCapability(), r.mail.VacationCapability(), r.mail.LabelCapability(), r.push.Capability(),
+		r.mail.QuotaCapability(),
 	}
+	list = append(list, r.mail.PrincipalsCapabilities()...)
 	return append(list, r.mail.SMIMECapabilities()...)
 }
 

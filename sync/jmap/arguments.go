@@ -83,6 +83,11 @@ func (a *SetArguments) Validate(call *Call) error {
 	if err := call.CheckWritableAccount(a.AccountID); err != nil {
 		return err
 	}
+	return a.ValidateObjects(call)
+}
+
+// ValidateObjects is Validate without the account.
+func (a *SetArguments) ValidateObjects(call *Call) error {
 	return checkSet(call, a.Create, a.Update, a.Destroy)
 }
 
@@ -166,6 +171,8 @@ func checkAccountPair(call *Call, from, to string) error {
 		return InvalidArguments("fromAccountId: must differ from accountId")
 	case !call.Principal.CanRead(from):
 		return &MethodError{Type: ErrorFromAccountNotFound}
+	case call.Principal.Partial(from) && !call.Partial:
+		return &MethodError{Type: ErrorFromAccountNotSupportedByMethod}
 	}
 	return call.CheckWritableAccount(to)
 }

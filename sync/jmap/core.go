@@ -5,10 +5,11 @@ import (
 	"errors"
 )
 
-func coreCapability(limits *Limits, blobs Blobs) Capability {
+func coreCapability(limits *Limits, blobs func(*Principal) Blobs) Capability {
 	return Capability{
 		URI:     CoreCapability,
 		Session: limits,
+		Partial: true,
 		Methods: map[string]Method{
 			"Core/echo": echo,
 			"Blob/copy": Handle(blobCopier{blobs: blobs}.copy),
@@ -56,13 +57,13 @@ type BlobCopyResponse struct {
 }
 
 type blobCopier struct {
-	blobs Blobs
+	blobs func(*Principal) Blobs
 }
 
-func (c blobCopier) copy(ctx context.Context, _ *Call, args *BlobCopyArguments) (*BlobCopyResponse, error) {
+func (c blobCopier) copy(ctx context.Context, call *Call, args *BlobCopyArguments) (*BlobCopyResponse, error) {
 	response := &BlobCopyResponse{FromAccountID: args.FromAccountID, AccountID: args.AccountID}
 	for _, id := range args.BlobIDs {
-		copied, err := c.blobs.Copy(ctx, args.FromAccountID, args.AccountID, id)
+		copied, err := c.blobs(call.Principal).Copy(ctx, args.FromAccountID, args.AccountID, id)
 		if err == nil {
 			setIn(&response.Copied, id, copied)
 			continue

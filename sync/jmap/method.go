@@ -30,6 +30,15 @@ type Capability struct {
 	// For tells whether the accounts of a principal have the capability; nil means that all have. It is in the
 	// session of the server in any case.
 	For func(p *Principal) bool
+	// AccountOnly leaves the capability out of the session's capabilities: it only tells
+	// something of accounts.
+	AccountOnly bool
+	// Of gives the value for one account of a principal instead of Account; nil means
+	// that the account does not have the capability. Nil uses Account for all.
+	Of func(p *Principal, accountID string) any
+	// Partial tells that the methods keep to what is shared of an account of which only
+	// parts are. Other capabilities are not offered there, and their methods refuse it.
+	Partial bool
 	// Methods are its methods by name, for example "Email/get".
 	Methods map[string]Method
 }
@@ -49,8 +58,11 @@ type Call struct {
 	Limits *Limits
 	// Using tells for each capability URI whether the request opted in.
 	Using map[string]bool
+	// Partial tells that the method keeps to what is shared of an account.
+	Partial bool
 
-	extra []invocationResult
+	service *Service
+	extra   []invocationResult
 }
 
 type invocationResult struct {
@@ -75,8 +87,19 @@ func (c *Call) CheckAccount(id string) error {
 		return InvalidArguments("accountId: not an Id")
 	case !c.Principal.CanRead(id):
 		return &MethodError{Type: ErrorAccountNotFound}
+	case c.Principal.Partial(id) && !c.Partial:
+		return &MethodError{Type: ErrorAccountNotSupportedByMethod, Description: "only parts of the account are shared: the method needs all of it"}
 	}
 	return nil
+}
+
+// Account returns an account of the principal as the session object has it. It
+// reports false for one that the principal may not use.
+func (c *Call) Account(id string) (SessionAccount, bool) {
+	if c.service == nil || !c.Principal.CanRead(id) {
+		return SessionAccount{}, false
+	}
+	return c.service.account(c.Principal, id), true
 }
 
 // CheckWritableAccount is CheckAccount for methods that change state: an account

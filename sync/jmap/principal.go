@@ -50,6 +50,12 @@ type SharedAccount struct {
 	Address string
 	// ReadOnly is true when nothing in the account may be changed.
 	ReadOnly bool
+	// Partial is true when only some records of the account are shared, each with its
+	// own rights. Methods of capabilities that are not made for it refuse the account.
+	Partial bool
+	// Unsubscribed leaves the account out of the session object and of push: there is
+	// nothing in it that the principal subscribes to (RFC 9670 §1.5).
+	Unsubscribed bool
 }
 
 // Owner is the principal of the account itself, for provisioning it: nobody acts as
@@ -70,6 +76,16 @@ func (p *Principal) CanWrite(accountID string) bool {
 	}
 	shared := p.shared(accountID)
 	return shared != nil && !shared.ReadOnly
+}
+
+// Partial tells whether the principal may use an account only as far as records of it
+// are shared.
+func (p *Principal) Partial(accountID string) bool {
+	if accountID == p.AccountID {
+		return false
+	}
+	shared := p.shared(accountID)
+	return shared != nil && shared.Partial
 }
 
 func (p *Principal) shared(accountID string) *SharedAccount {

@@ -143,6 +143,8 @@ func (b *batch) call(ctx context.Context, inv Invocation, method registeredMetho
 		CreatedIDs: b.createdIDs,
 		Limits:     &b.service.limits,
 		Using:      b.using,
+		Partial:    method.partial,
+		service:    b.service,
 	}
 	result, err := protect(ctx, call, method.run)
 	if err != nil {

@@ -62,3 +62,14 @@ type Accounts interface {
 	// there is nothing to do.
 	Provision(ctx context.Context, p *Principal) error
 }
+
+// Shares tells what others share with a principal, record by record (RFC 9670).
+type Shares interface {
+	// SharedWith returns the accounts of which parts are shared with the principal. It
+	// is asked before each request, so it is cheap.
+	SharedWith(ctx context.Context, p *Principal) ([]SharedAccount, error)
+	// BlobsFor returns the blobs as far as the principal may use them.
+	BlobsFor(p *Principal) Blobs
+	// StatesFor is States for an account as the principal sees it.
+	StatesFor(ctx context.Context, p *Principal, account string) (map[string]string, error)
+}

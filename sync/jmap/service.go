@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,8 @@ type Options struct {
 	Limits Limits
 	// Blobs serves Blob/copy.
 	Blobs Blobs
+	// Shares restricts blobs to what is shared; nil when nothing is.
+	Shares Shares
 	// Capabilities are offered beside JMAP Core.
 	Capabilities []Capability
 	// CoreMethods are methods of JMAP Core beside those that the service has itself.
@@ -35,14 +38,14 @@ type Service struct {
 	limits              Limits
 	methods             map[string]registeredMethod
 	sessionCapabilities map[string]any
-	accountCapabilities map[string]any
-	optional            map[string]func(p *Principal) bool
+	accountCapabilities []Capability
 	logger              *slog.Logger
 	observe             func(method, outcome string, took time.Duration)
 }
 
 type registeredMethod struct {
 	capability string
+	partial    bool
 	run        Method
 }
 
@@ -54,8 +57,6 @@ func NewService(o Options) (*Service, error) {
 		limits:              o.Limits,
 		methods:             map[string]registeredMethod{},
 		sessionCapabilities: map[string]any{},
-		accountCapabilities: map[string]any{},
-		optional:            map[string]func(p *Principal) bool{},
 		logger:              o.Logger,
 		observe:             o.Observe,
 	}
@@ -65,7 +66,7 @@ func NewService(o Options) (*Service, error) {
 	if s.observe == nil {
 		s.observe = func(string, string, time.Duration) {}
 	}
-	core := coreCapability(&s.limits, o.Blobs)
+	core := coreCapability(&s.limits, blobsOf(&o))
 	maps.Copy(core.Methods, o.CoreMethods)
 	for _, c := range append([]Capability{core}, o.Capabilities...) {
 		if err := s.register(c); err != nil {
@@ -76,15 +77,15 @@ func NewService(o Options) (*Service, error) {
 }
 
 func (s *Service) register(c Capability) error {
-	if _, twice := s.sessionCapabilities[c.URI]; twice || c.URI == "" {
+	twice := slices.ContainsFunc(s.accountCapabilities, func(other Capability) bool { return other.URI == c.URI })
+	if _, also := s.sessionCapabilities[c.URI]; also || twice || c.URI == "" {
 		return errors.New("offered twice or without a URI")
 	}
-	s.sessionCapabilities[c.URI] = orEmptyObject(c.Session)
-	if !c.SessionOnly {
-		s.accountCapabilities[c.URI] = orEmptyObject(c.Account)
+	if !c.AccountOnly {
+		s.sessionCapabilities[c.URI] = orEmptyObject(c.Session)
 	}
-	if c.For != nil {
-		s.optional[c.URI] = c.For
+	if !c.SessionOnly {
+		s.accountCapabilities = append(s.accountCapabilities, c)
 	}
 	if _, err := json.Marshal([]any{c.Session, c.Account}); err != nil {
 		return fmt.Errorf("encode: %w", err)
@@ -93,7 +94,7 @@ func (s *Service) register(c Capability) error {
 		if other, twice := s.methods[name]; twice {
 			return fmt.Errorf("method %q belongs to %q already", name, other.capability)
 		}
-		s.methods[name] = registeredMethod{capability: c.URI, run: method}
+		s.methods[name] = registeredMethod{capability: c.URI, partial: c.Partial, run: method}
 	}
 	return nil
 }
@@ -103,4 +104,12 @@ func orEmptyObject(value any) any {
 		return struct{}{}
 	}
 	return value
+}
+
+// blobsOf returns the blobs as far as a principal may use them.
+func blobsOf(o *Options) func(p *Principal) Blobs {
+	if o.Shares != nil {
+		return o.Shares.BlobsFor
+	}
+	return func(*Principal) Blobs { return o.Blobs }
 }

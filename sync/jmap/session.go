@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 )
 
 // Paths of the resources below the base URL of a server.
@@ -43,10 +42,9 @@ type SessionAccount struct {
 
 // Session returns the session object of a principal.
 func (s *Service) Session(p *Principal) (*Session, error) {
-	capabilities := s.capabilitiesFor(p)
 	session := &Session{
 		Capabilities:    s.sessionCapabilities,
-		Accounts:        map[string]SessionAccount{p.AccountID: {Name: p.Address, IsPersonal: true, AccountCapabilities: capabilities}},
+		Accounts:        map[string]SessionAccount{p.AccountID: s.account(p, p.AccountID)},
 		PrimaryAccounts: map[string]string{},
 		Username:        p.Address,
 		APIURL:          s.baseURL + PathAPI,
@@ -55,11 +53,13 @@ func (s *Service) Session(p *Principal) (*Session, error) {
 		EventSourceURL:  s.baseURL + PathEventSource + "?types={types}&closeafter={closeafter}&ping={ping}",
 	}
 	for _, shared := range p.Shared {
-		session.Accounts[shared.AccountID] = SessionAccount{Name: shared.Name, IsReadOnly: shared.ReadOnly, AccountCapabilities: capabilities}
+		if !shared.Unsubscribed {
+			session.Accounts[shared.AccountID] = s.account(p, shared.AccountID)
+		}
 	}
-	for uri := range capabilities {
-		if uri != CoreCapability {
-			session.PrimaryAccounts[uri] = p.AccountID
+	for i := range s.accountCapabilities {
+		if c := &s.accountCapabilities[i]; c.URI != CoreCapability && !c.AccountOnly && (c.For == nil || c.For(p)) {
+			session.PrimaryAccounts[c.URI] = p.AccountID
 		}
 	}
 	raw, err := json.Marshal(session)
@@ -71,13 +71,27 @@ func (s *Service) Session(p *Principal) (*Session, error) {
 	return session, nil
 }
 
-// capabilitiesFor are the capabilities that the accounts of a principal have.
-func (s *Service) capabilitiesFor(p *Principal) map[string]any {
-	capabilities := maps.Clone(s.accountCapabilities)
-	for uri, has := range s.optional {
-		if !has(p) {
-			delete(capabilities, uri)
+// account returns an account that a principal may use.
+func (s *Service) account(p *Principal, id string) SessionAccount {
+	out := SessionAccount{Name: p.Address, IsPersonal: true, AccountCapabilities: make(map[string]any, len(s.accountCapabilities))}
+	partial := false
+	if id != p.AccountID {
+		shared := p.shared(id)
+		partial = shared.Partial
+		out.Name, out.IsPersonal, out.IsReadOnly = shared.Name, false, shared.ReadOnly
+	}
+	for i := range s.accountCapabilities {
+		c := &s.accountCapabilities[i]
+		if (partial && !c.Partial) || (c.For != nil && !c.For(p)) {
+			continue
+		}
+		value := orEmptyObject(c.Account)
+		if c.Of != nil {
+			value = c.Of(p, id)
+		}
+		if value != nil {
+			out.AccountCapabilities[c.URI] = value
 		}
 	}
-	return capabilities
+	return out
 }

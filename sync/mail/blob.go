@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,9 @@ const (
 	wholeBlob = "B"
 	partBlob  = "P"
 	hashSize  = 52
+	// For visitors the letters are others, and the id of the email follows the hash.
+	visitedBlob = "V"
+	visitedPart = "W"
 )
 
 // section is where a part lies in the content around it.
@@ -32,7 +34,9 @@ type section struct {
 
 // blobRef is a blob id, read.
 type blobRef struct {
-	hash     string
+	hash string
+	// email is that by which a visitor may read the blob; empty for anybody else, and for an upload.
+	email    string
 	sections []section
 }
 
@@ -40,11 +44,15 @@ var encodingLetters = map[string]string{"base64": "b", "quoted-printable": "q"}
 
 // String writes the blob id.
 func (b blobRef) String() string {
+	whole, part := wholeBlob, partBlob
+	if b.email != "" {
+		whole, part = visitedBlob, visitedPart
+	}
 	if len(b.sections) == 0 {
-		return wholeBlob + b.hash
+		return whole + b.hash + b.email
 	}
 	var out strings.Builder
-	out.WriteString(partBlob + b.hash)
+	out.WriteString(part + b.hash + b.email)
 	for _, s := range b.sections {
 		letter, ok := encodingLetters[s.encoding]
 		if !ok {
@@ -62,9 +70,9 @@ func (b blobRef) part(p *message.Part) blobRef {
 	if last >= 0 && b.sections[last].encoding == "" {
 		next.Start += b.sections[last].Start
 		next.End += b.sections[last].Start
-		return blobRef{hash: b.hash, sections: append(b.sections[:last:last], next)}
+		return blobRef{hash: b.hash, email: b.email, sections: append(b.sections[:last:last], next)}
 	}
-	return blobRef{hash: b.hash, sections: append(slices.Clip(b.sections), next)}
+	return blobRef{hash: b.hash, email: b.email, sections: append(slices.Clip(b.sections), next)}
 }
 
 // parseBlobID reads a blob id; false says that this server never made it.
@@ -73,12 +81,14 @@ func parseBlobID(id string) (blobRef, bool) {
 		return blobRef{}, false
 	}
 	b := blobRef{hash: id[1 : 1+hashSize]}
-	rest := id[1+hashSize:]
-	if id[:1] == wholeBlob {
-		return b, rest == ""
+	letter := id[:1]
+	email, rest := cutEmail(id)
+	b.email = email
+	if letter == wholeBlob || letter == visitedBlob {
+		return b, rest == "" && b.String() == id
 	}
 	fields := strings.Split(rest, "-")
-	if id[:1] != partBlob || len(fields) < 4 || len(fields)%3 != 1 || fields[0] != "" {
+	if len(fields) < 4 || len(fields)%3 != 1 || fields[0] != "" {
 		return blobRef{}, false
 	}
 	for fields = fields[1:]; len(fields) > 0; fields = fields[3:] {
@@ -89,6 +99,15 @@ func parseBlobID(id string) (blobRef, bool) {
 		b.sections = append(b.sections, next)
 	}
 	return b, b.String() == id
+}
+
+// cutEmail reads the email of a blob id that has one, and returns it and what follows.
+func cutEmail(id string) (email, rest string) {
+	rest = id[1+hashSize:]
+	if letter := id[:1]; letter == visitedBlob || letter == visitedPart {
+		email, _, _ = strings.Cut(rest, "-")
+	}
+	return email, rest[len(email):]
 }
 
 func parseSection(from, to, encoding string) (section, bool) {
@@ -107,84 +126,18 @@ func parseSection(from, to, encoding string) (section, bool) {
 }
 
 // Put keeps an upload for the account and returns its blob id.
-func (s *Service) Put(ctx context.Context, account, _ string, r io.Reader) (id string, size int64, err error) {
-	tenant, err := s.tenantOf(ctx, account)
-	if err != nil {
-		return "", 0, err
-	}
-	info, err := s.blobs.Put(ctx, tenant, r)
-	if err != nil {
-		return "", 0, unavailable(err)
-	}
-	return wholeBlob + info.Hash, info.Size, s.grant(ctx, account, tenant, info.Hash)
+func (s *Service) Put(ctx context.Context, account, contentType string, r io.Reader) (id string, size int64, err error) {
+	return everyBlob{service: s}.Put(ctx, account, contentType, r)
 }
 
 // Open opens a blob that the account may read.
 func (s *Service) Open(ctx context.Context, account, id string) (io.ReadSeekCloser, int64, error) {
-	ref, object, err := s.openBlob(ctx, account, id)
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(ref.sections) == 0 {
-		return &blobReader{io.NewSectionReader(object, 0, object.Size()), object}, object.Size(), nil
-	}
-	if one := ref.sections[0]; len(ref.sections) == 1 && one.encoding == "" && one.End <= object.Size() {
-		return &blobReader{io.NewSectionReader(object, one.Start, one.Len()), object}, one.Len(), nil
-	}
-	data, err := readSections(object, ref.sections)
-	if err = errors.Join(err, object.Close()); err != nil {
-		return nil, 0, err
-	}
-	return &blobReader{bytes.NewReader(data), io.NopCloser(nil)}, int64(len(data)), nil
+	return everyBlob{service: s}.Open(ctx, account, id)
 }
 
 // Copy lets another account read a blob. Between tenants the content is copied.
 func (s *Service) Copy(ctx context.Context, from, to, id string) (copied string, err error) {
-	tenant, err := s.tenantOf(ctx, to)
-	if err != nil {
-		return "", err
-	}
-	source, _, err := s.Open(ctx, from, id)
-	if err != nil {
-		return "", err
-	}
-	info, err := s.blobs.Put(ctx, tenant, source)
-	if err = errors.Join(err, source.Close()); err != nil {
-		return "", err
-	}
-	return wholeBlob + info.Hash, s.grant(ctx, to, tenant, info.Hash)
-}
-
-// openBlob opens the whole blob that an id belongs to, when the account may read it.
-func (s *Service) openBlob(ctx context.Context, account, id string) (blobRef, store.Object, error) {
-	ref, ok := parseBlobID(id)
-	if !ok {
-		return blobRef{}, nil, jmap.ErrBlobNotFound
-	}
-	tenant, err := s.tenantOf(ctx, account)
-	if err != nil {
-		return blobRef{}, nil, err
-	}
-	if _, err = s.engine.Get(ctx, keys(account).blob(ref.hash)); err == nil {
-		var object store.Object
-		if object, err = s.blobs.Open(ctx, tenant, ref.hash); err == nil {
-			return ref, object, nil
-		}
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		err = jmap.ErrBlobNotFound
-	}
-	return blobRef{}, nil, err
-}
-
-// readBlob returns the content of a blob that the account may read.
-func (s *Service) readBlob(ctx context.Context, account, id string) (ref blobRef, data []byte, err error) {
-	ref, object, err := s.openBlob(ctx, account, id)
-	if err != nil {
-		return blobRef{}, nil, err
-	}
-	data, err = readSections(object, ref.sections)
-	return ref, data, errors.Join(err, object.Close())
+	return everyBlob{service: s}.Copy(ctx, from, to, id)
 }
 
 // readSections reads what lies in nested sections of an object.

@@ -89,7 +89,7 @@ func (s *Service) blobGet(ctx context.Context, call *jmap.Call, args *blobGetArg
 	out.NotFound = unknown
 	var octets int64
 	for _, id := range ids {
-		blob, size, err := s.Open(ctx, args.AccountID, id)
+		blob, size, err := s.BlobsFor(call.Principal).Open(ctx, args.AccountID, id)
 		if errors.Is(err, jmap.ErrBlobNotFound) {
 			out.NotFound = append(out.NotFound, id)
 			continue

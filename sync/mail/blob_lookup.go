@@ -3,7 +3,6 @@ package mail
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -29,7 +28,8 @@ var lookupTypes = []string{typeEmail, typeMailbox, typeThread}
 // BlobCapability returns JMAP Blob Management (RFC 9404) for registration with the server.
 func (s *Service) BlobCapability() jmap.Capability {
 	return jmap.Capability{
-		URI: BlobCapabilityURI,
+		URI:     BlobCapabilityURI,
+		Partial: true,
 		Account: map[string]any{
 			"maxSizeBlobSet":            maxSizeBlobSet,
 			"maxDataSources":            maxDataSources,
@@ -115,7 +115,7 @@ func (s *Service) blobLookup(ctx context.Context, call *jmap.Call, args *blobLoo
 	out.NotFound = unknown
 	byHash := map[string][]*blobInfo{}
 	for _, id := range ids {
-		ref, readable, err := s.mayRead(ctx, args.AccountID, id)
+		ref, readable, err := s.mayRead(ctx, call.Principal, args.AccountID, id)
 		if err != nil {
 			return nil, err
 		}
@@ -131,25 +131,19 @@ func (s *Service) blobLookup(ctx context.Context, call *jmap.Call, args *blobLoo
 		return out, nil
 	}
 	return out, s.view(ctx, args.AccountID, func(r store.Reader) error {
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
+		if err != nil {
+			return err
+		}
 		return eachEmail(ctx, r, args.AccountID, func(m *email) {
+			seen := v.email(m)
 			for _, info := range byHash[m.Blob] {
-				info.add(m)
+				if seen != nil {
+					info.add(seen)
+				}
 			}
 		})
 	})
-}
-
-// mayRead says whether the account may read a blob.
-func (s *Service) mayRead(ctx context.Context, account, id string) (blobRef, bool, error) {
-	ref, ok := parseBlobID(id)
-	if !ok {
-		return ref, false, nil
-	}
-	_, err := s.engine.Get(ctx, keys(account).blob(ref.hash))
-	if errors.Is(err, store.ErrNotFound) {
-		return ref, false, nil
-	}
-	return ref, err == nil, err
 }
 
 // eachEmail calls fn for each email of an account.

@@ -158,7 +158,7 @@ func (u *blobUploader) upload(ctx context.Context, raw json.RawMessage) (*upload
 	if want.Type != nil {
 		out.Type = *want.Type
 	}
-	out.ID, out.Size, err = u.service.Put(ctx, u.args.AccountID, out.Type, &content)
+	out.ID, out.Size, err = u.service.BlobsFor(u.call.Principal).Put(ctx, u.args.AccountID, out.Type, &content)
 	return out, err
 }
 
@@ -217,7 +217,7 @@ func fits(content *bytes.Buffer, more int64) *jmap.SetError {
 // addRange adds a range of a blob. One that is not there as a whole is an error.
 func (u *blobUploader) addRange(ctx context.Context, content *bytes.Buffer, d *dataSource) error {
 	id, _ := u.call.ResolveID(*d.BlobID)
-	blob, size, err := u.service.Open(ctx, u.args.AccountID, id)
+	blob, size, err := u.service.BlobsFor(u.call.Principal).Open(ctx, u.args.AccountID, id)
 	if errors.Is(err, jmap.ErrBlobNotFound) {
 		return &jmap.SetError{Type: "blobNotFound", Description: fmt.Sprintf("data: there is no blob %q", *d.BlobID), Fields: map[string]any{"notFound": []string{*d.BlobID}}}
 	}

@@ -19,6 +19,8 @@ type finder struct {
 	reader  store.Reader
 	account string
 	tenant  string
+	// visitor is who asks, nil for one who may see everything.
+	visitor *visitor
 	threads map[string][]member
 	terms   map[string][]string
 	effort  effort
@@ -36,6 +38,8 @@ type candidate struct {
 
 	finder *finder
 	email  *email
+	// hidden says that the email is none that who asks may see; its record is empty then.
+	hidden bool
 	row    map[string]json.RawMessage
 	body   *string
 	// order is what the candidate is sorted by, once it is in the results.
@@ -56,8 +60,21 @@ func (c *candidate) meta() *email {
 		if _, err := readJSON(c.finder.ctx, c.finder.reader, keys(c.finder.account).email(c.id), c.email); err != nil {
 			c.finder.fail(err)
 		}
+		if seen := c.finder.visitor.email(c.email); seen != nil {
+			c.email = seen
+		} else {
+			c.email, c.hidden = &email{ID: c.id}, true
+		}
 	}
 	return c.email
+}
+
+// visible says whether who asks may see the candidate.
+func (c *candidate) visible() bool {
+	if c.finder.visitor != nil {
+		c.meta()
+	}
+	return !c.hidden
 }
 
 // members returns the thread of the candidate.
@@ -71,6 +88,7 @@ func (c *candidate) members() []member {
 		f.fail(err)
 	}
 	f.spend(effortLookup * (1 + len(members)))
+	members = f.visitor.members(members)
 	f.threads[c.thread] = members
 	return members
 }

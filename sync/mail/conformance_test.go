@@ -209,7 +209,7 @@ func TestStatesTellOfOwnChangesOnly(t *testing.T) {
 		known bool
 	}{{d.state("Email/get"), true}, {between, false}} {
 		w.oldState, w.newState = &before, c.state
-		if err := d.service.journal.Update(t.Context(), "a1", func(tx *store.Tx) error { return w.begin(t.Context(), tx, false) }); err != nil {
+		if err := d.service.journal.Update(t.Context(), "a1", func(tx *store.Tx) error { return w.begin(t.Context(), tx, nil, false) }); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "old state is known", w.oldState != nil, c.known)

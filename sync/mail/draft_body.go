@@ -261,7 +261,7 @@ func (d *draft) blob(p *draftPart, e *message.Entity) error {
 		// The draft is refused for its size: what else it names is not read into memory.
 		return nil
 	}
-	_, data, err := d.edit.service.readBlob(d.edit.ctx, d.edit.account, *p.BlobID)
+	_, data, err := d.edit.service.readBlob(d.edit.ctx, d.edit.actor, d.edit.account, *p.BlobID)
 	if errors.Is(err, jmap.ErrBlobNotFound) {
 		d.missing = append(d.missing, *p.BlobID)
 		return nil

@@ -29,18 +29,31 @@ type edit struct {
 	stored map[string]mailbox
 	// loaded says that boxes holds every mailbox of the account.
 	loaded bool
+	// actor is who makes the change, nil for the service itself, and visitor what it may do when it is not at home.
+	actor   *jmap.Principal
+	visitor *visitor
+	// visitors are the records of visitors that change, by account. Told says that they have to hear of it.
+	visitors map[string]*visitor
+	told     bool
+	// used is what the account holds, nil until it is asked for, and usedBefore what is recorded of it. It is counted
+	// when nothing is.
+	used       *usage
+	usedBefore usage
+	counted    bool
 }
 
 func newEdit(ctx context.Context, s *Service, tx *store.Tx, account, tenant string) *edit {
 	return &edit{
 		ctx: ctx, service: s, tx: tx, account: account, tenant: tenant, keys: keys(account),
-		boxes: map[string]*mailbox{}, stored: map[string]mailbox{},
+		boxes: map[string]*mailbox{}, stored: map[string]mailbox{}, visitors: map[string]*visitor{},
 	}
 }
 
 // setter applies the objects of a method that changes state, each on its own, in commits of bounded size.
 type setter struct {
-	service   *Service
+	service *Service
+	// principal is who calls, nil for the service itself.
+	principal *jmap.Principal
 	account   string
 	kind      string
 	ifInState *string
@@ -53,6 +66,8 @@ type setter struct {
 	// save returns what puts back all that operations keep outside of the commit, for a commit that starts over
 	// because another process came first. Without it, a commit does not start over.
 	save func() (restore func())
+	// told says that there is something to tell those with whom the account shares.
+	told bool
 }
 
 // run applies the operations in order. An operation that fails on its own reports that itself; an error ends the
@@ -66,16 +81,15 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 		var commit *store.Tx
 		var left []func(*edit) error
 		again := w.saved()
-		err := w.service.journal.Update(ctx, w.account, func(tx *store.Tx) error {
+		e := &edit{}
+		err := w.service.journal.Update(ctx, w.account, func(tx *store.Tx) (err error) {
 			if commit != nil && !again() {
 				return store.ErrLeased
 			}
 			commit = tx
-			if err := w.begin(ctx, tx, first); err != nil {
-				return err
+			if e, err = w.start(ctx, tx, tenant, first); err == nil {
+				left, err = e.apply(ops)
 			}
-			var err error
-			left, err = newEdit(ctx, w.service, tx, w.account, tenant).apply(ops)
 			return err
 		})
 		ops = left
@@ -85,12 +99,24 @@ func (w *setter) run(ctx context.Context, ops []func(*edit) error) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		w.newState = cmp.Or(commit.NewState(w.kind), w.newState)
+		w.newState = cmp.Or(e.visitor.newState(commit, w.kind), w.newState)
+		w.told = w.told || e.told
 		if w.committed != nil {
 			w.committed()
 		}
 	}
 	return nil
+}
+
+// start begins a commit on behalf of who calls.
+func (w *setter) start(ctx context.Context, tx *store.Tx, tenant string, first bool) (*edit, error) {
+	e := newEdit(ctx, w.service, tx, w.account, tenant)
+	visitor, err := w.service.visitor(ctx, tx, w.principal, w.account)
+	if err == nil {
+		err = w.begin(ctx, tx, visitor, first)
+	}
+	e.actor, e.visitor = w.principal, visitor
+	return e, err
 }
 
 // apply applies operations until the commit is large enough, and returns those that are left.
@@ -118,8 +144,8 @@ func (w *setter) saved() (restore func() bool) {
 }
 
 // begin looks at the state before a commit: ifInState must be that before the first one.
-func (w *setter) begin(ctx context.Context, tx *store.Tx, first bool) error {
-	state, err := store.State(ctx, tx, w.account, w.kind)
+func (w *setter) begin(ctx context.Context, tx *store.Tx, v *visitor, first bool) error {
+	state, err := v.state(ctx, tx, w.account, w.kind)
 	switch {
 	case err != nil:
 		return err
@@ -184,13 +210,18 @@ func (e *edit) mailbox(id string) (*mailbox, error) {
 	return box, nil
 }
 
-// flush writes the mailboxes that changed.
+// flush writes the mailboxes that changed, and what the account holds.
 func (e *edit) flush() error {
 	for _, id := range slices.Sorted(maps.Keys(e.boxes)) {
 		box := e.boxes[id]
 		old, known := e.stored[id]
 		if box == nil || (known && box.equal(&old)) {
 			continue
+		}
+		if !maps.Equal(box.Shares, old.Shares) {
+			if err := e.reshare(box, old.Shares, !known); err != nil {
+				return err
+			}
 		}
 		if err := e.setJSON(e.keys.mailbox(id), box); err != nil {
 			return err
@@ -200,7 +231,11 @@ func (e *edit) flush() error {
 			change.Kind, change.Minor = store.Updated, box.equalButCounts(&old)
 		}
 		e.tx.Changed(change)
+		if len(box.Shares) > 0 {
+			change.Type = logged(typeMailbox, id)
+			e.tx.Changed(change)
+		}
 		e.stored[id] = *box
 	}
-	return nil
+	return errors.Join(e.flushVisitors(), e.flushUsage())
 }

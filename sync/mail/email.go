@@ -28,6 +28,16 @@ type email struct {
 	// the email since, which leaves its message as it is: nil when none was, empty when the label was taken off.
 	Carried []string `json:"l,omitempty"`
 	Label   *string  `json:"o,omitempty"`
+	// visited says that this is the email as a visitor sees it.
+	visited bool
+}
+
+// ref is the blob id of the message. That for a visitor names the email by which the visitor may read it.
+func (m *email) ref() blobRef {
+	if m.visited {
+		return blobRef{hash: m.Blob, email: m.ID}
+	}
+	return blobRef{hash: m.Blob}
 }
 
 func (m *email) has(keyword string) bool { return slices.Contains(m.Keywords, keyword) }
@@ -65,8 +75,12 @@ func (e *edit) email(id string) (*email, error) {
 	return m, err
 }
 
-// createEmail adds an email to the account: its id and thread are chosen here.
+// createEmail adds an email to the account: its id and thread are chosen here. An account that may hold no more refuses
+// it with a SetError that is delivery.ErrFull too.
 func (e *edit) createEmail(m *email, content *rendered) (err error) {
+	if err := e.take(m); err != nil {
+		return err
+	}
 	if m.ID, err = e.newID("m"); err != nil {
 		return err
 	}
@@ -115,6 +129,9 @@ func (e *edit) updateEmail(m *email, mailboxes, keywords []string) error {
 
 // destroyEmail removes an email from the account.
 func (e *edit) destroyEmail(m *email) error {
+	if err := e.leave(m); err != nil {
+		return err
+	}
 	var references []string
 	if _, err := readJSON(e.ctx, e.tx, e.keys.references(m.ID), &references); err != nil {
 		return err
@@ -148,6 +165,9 @@ func (e *edit) destroyEmail(m *email) error {
 // place writes an email into the record, the indexes and the counts of its mailboxes, and takes what it was before
 // out of them. One of the two may be nil.
 func (e *edit) place(m, old *email) error {
+	if err := e.logPlace(m, old); err != nil {
+		return err
+	}
 	if old != nil {
 		e.tx.Delete(place(e.keys.thread(old.Thread), ^old.Received, old.ID))
 		for _, id := range old.Mailboxes {

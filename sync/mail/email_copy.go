@@ -47,7 +47,7 @@ func (s *Service) emailCopy(ctx context.Context, call *jmap.Call, args *jmap.Cop
 	if err := c.read(ctx); err != nil {
 		return nil, err
 	}
-	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, save: c.save}
+	w := &setter{service: s, principal: call.Principal, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, save: c.save}
 	var ops []func(*edit) error
 	for _, creation := range slices.Sorted(maps.Keys(args.Create)) {
 		ops = append(ops, c.create(creation))
@@ -68,7 +68,14 @@ func (s *Service) emailCopy(ctx context.Context, call *jmap.Call, args *jmap.Cop
 func (c *emailCopier) read(ctx context.Context) error {
 	from := c.args.FromAccountID
 	return c.service.view(ctx, from, func(r store.Reader) error {
-		state, err := store.State(ctx, r, from, typeEmail)
+		v, err := c.service.visitor(ctx, r, c.call.Principal, from)
+		if isRevoked(err) {
+			return &jmap.MethodError{Type: jmap.ErrorFromAccountNotFound}
+		}
+		if err != nil {
+			return err
+		}
+		state, err := v.state(ctx, r, from, typeEmail)
 		if err != nil {
 			return err
 		}
@@ -78,7 +85,7 @@ func (c *emailCopier) read(ctx context.Context) error {
 		for creation, raw := range c.args.Create {
 			want := &copied{}
 			c.wanted[creation] = want
-			if want.refused, err = refusal(c.readOne(ctx, r, raw, want)); err != nil {
+			if want.refused, err = refusal(c.readOne(ctx, r, v, raw, want)); err != nil {
 				return err
 			}
 		}
@@ -87,7 +94,7 @@ func (c *emailCopier) read(ctx context.Context) error {
 }
 
 // readOne looks one original up, or returns a SetError.
-func (c *emailCopier) readOne(ctx context.Context, r store.Reader, raw json.RawMessage, want *copied) error {
+func (c *emailCopier) readOne(ctx context.Context, r store.Reader, v *visitor, raw json.RawMessage, want *copied) error {
 	if refused := jmap.DecodeObject(raw, &want.emailToCopy); refused != nil {
 		return refused
 	}
@@ -95,9 +102,9 @@ func (c *emailCopier) readOne(ctx context.Context, r store.Reader, raw json.RawM
 		return jmap.InvalidProperties("id: missing, name the email of fromAccountId to copy", "id")
 	}
 	id, _ := c.call.ResolveID(want.ID)
-	want.original = &email{ID: id}
-	exists, err := readJSON(ctx, r, keys(c.args.FromAccountID).email(id), want.original)
-	if err == nil && !exists {
+	var err error
+	want.original, err = c.service.readEmail(ctx, r, v, c.args.FromAccountID, id)
+	if err == nil && want.original == nil {
 		err = &jmap.SetError{Type: jmap.SetErrorNotFound, Description: fmt.Sprintf("id: fromAccountId has no email %q", want.ID)}
 	}
 	return err
@@ -157,7 +164,7 @@ func (c *emailCopier) incoming(e *edit, want *copied) (*incoming, error) {
 // new.
 func (c *emailCopier) content(e *edit, original *email, in *incoming) error {
 	blob := blobRef{hash: original.Blob}
-	_, data, err := c.service.readBlob(e.ctx, c.args.FromAccountID, blob.String())
+	_, data, err := c.service.readBlob(e.ctx, nil, c.args.FromAccountID, blob.String())
 	if errors.Is(err, jmap.ErrBlobNotFound) {
 		return &jmap.SetError{Type: jmap.SetErrorNotFound, Description: fmt.Sprintf("id: email %q was destroyed meanwhile", original.ID)}
 	}

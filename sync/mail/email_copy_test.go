@@ -33,10 +33,8 @@ func (d *desk) request(method string, args object) [][2]any {
 func (d *desk) requests(using []string, calls ...[]any) [][2]any {
 	d.tb.Helper()
 	service, err := jmap.NewService(jmap.Options{
-		BaseURL: "https://mail.agency.us", Limits: d.limits, Blobs: d.service,
-		Capabilities: []jmap.Capability{
-			d.service.Capability(), d.service.BlobCapability(), d.service.SubmissionCapability(), d.service.VacationCapability(),
-		},
+		BaseURL: "https://mail.agency.us", Limits: d.limits, Blobs: d.service, Shares: d.service,
+		Capabilities: d.capabilities(),
 	})
 	if err != nil {
 		d.tb.Fatal(err)
@@ -45,7 +43,7 @@ func (d *desk) requests(using []string, calls ...[]any) [][2]any {
 	if err != nil {
 		d.tb.Fatal(err)
 	}
-	answer, problem := service.Process(d.tb.Context(), d.principal, body)
+	answer, problem := service.Process(d.tb.Context(), d.visiting(), body)
 	if problem != nil {
 		d.tb.Fatalf("%v: %v", calls, problem)
 	}

@@ -34,18 +34,21 @@ func (s *Service) emailGet(ctx context.Context, call *jmap.Call, args *emailGetA
 	sel.signatures.names = smimeNames
 	out := &jmap.GetResponse[map[string]any]{AccountID: args.AccountID}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
-		if out.State, err = store.State(ctx, r, args.AccountID, typeEmail); err != nil {
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
+		if err != nil {
+			return err
+		}
+		if out.State, err = v.state(ctx, r, args.AccountID, typeEmail); err != nil {
 			return err
 		}
 		var ids []string
 		ids, out.NotFound = resolveIDs(call, args.IDs)
 		for _, id := range ids {
-			m := &email{ID: id}
-			exists, err := readJSON(ctx, r, keys(args.AccountID).email(id), m)
+			m, err := s.readEmail(ctx, r, v, args.AccountID, id)
 			if err != nil {
 				return err
 			}
-			if !exists {
+			if m == nil {
 				out.NotFound = append(out.NotFound, id)
 				continue
 			}
@@ -129,8 +132,8 @@ func (m *email) property(name string, src *source, sel *selection) (any, error) 
 }
 
 // emailChanges answers Email/changes (RFC 8621 section 4.3).
-func (s *Service) emailChanges(ctx context.Context, _ *jmap.Call, args *jmap.ChangesArguments) (*jmap.ChangesResponse, error) {
-	c, err := s.changes(ctx, typeEmail, args)
+func (s *Service) emailChanges(ctx context.Context, call *jmap.Call, args *jmap.ChangesArguments) (*jmap.ChangesResponse, error) {
+	c, err := s.changesFor(ctx, call.Principal, typeEmail, args)
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ type incoming struct {
 
 // emailImport answers Email/import (RFC 8621 section 4.8). A message may be imported more than once.
 func (s *Service) emailImport(ctx context.Context, call *jmap.Call, args *emailImportArguments) (*emailImportResponse, error) {
-	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
+	w := &setter{service: s, principal: call.Principal, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState}
 	out := newOutcome(args.AccountID)
 	w.save = func() func() { return out.save(call) }
 	var ops []func(*edit) error
@@ -111,7 +111,7 @@ func (e *edit) importOne(call *jmap.Call, raw json.RawMessage) (*email, error) {
 			return nil, jmap.InvalidProperties("receivedAt: not a UTCDate such as 2026-11-23T18:25:00Z", "receivedAt")
 		}
 	}
-	ref, data, err := e.service.readBlob(e.ctx, e.account, want.BlobID)
+	ref, data, err := e.service.readBlob(e.ctx, e.actor, e.account, want.BlobID)
 	if errors.Is(err, jmap.ErrBlobNotFound) {
 		return nil, jmap.InvalidProperties(fmt.Sprintf("blobId: there is no blob %q", want.BlobID), "blobId")
 	}
@@ -127,6 +127,9 @@ func (e *edit) importOne(call *jmap.Call, raw json.RawMessage) (*email, error) {
 // addMessage makes an email of a message, or returns a SetError. Any content becomes an email as it is, but for
 // none at all and too much of it.
 func (e *edit) addMessage(in *incoming) (*email, error) {
+	if refused := e.visitor.mayAdd(in.mailboxes, in.keywords); refused != nil {
+		return nil, refused
+	}
 	switch {
 	case len(in.data) == 0:
 		return nil, &jmap.SetError{Type: "invalidEmail", Description: "the message has no octets"}
@@ -147,7 +150,7 @@ func (e *edit) addMessage(in *incoming) (*email, error) {
 	m := &email{
 		Blob: in.blob, Size: int64(len(in.data)), Attachment: content.attachment,
 		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received, SMIME: content.signature.Status(),
-		Carried: content.labels, Label: in.label,
+		Carried: content.labels, Label: in.label, visited: e.visitor != nil,
 	}
 	if !in.dated {
 		m.Received = cmp.Or(content.received, e.service.opts.Now().UnixMilli())

@@ -46,7 +46,7 @@ func (s *Service) emailParse(ctx context.Context, call *jmap.Call, args *emailPa
 	}
 	out := &emailParseResponse{AccountID: args.AccountID}
 	for _, id := range args.BlobIDs {
-		ref, data, err := s.readBlob(ctx, args.AccountID, id)
+		ref, data, err := s.readBlob(ctx, call.Principal, args.AccountID, id)
 		switch {
 		case errors.Is(err, jmap.ErrBlobNotFound):
 			out.NotFound = append(out.NotFound, id)

@@ -31,6 +31,21 @@ type emailLister struct {
 	collapse bool
 	// whole says that the results are all of one mailbox.
 	whole bool
+	// principal is who asks.
+	principal *jmap.Principal
+}
+
+// begin reads who asks, and what.
+func (l *emailLister) begin(r store.Reader) (err error) {
+	l.reader = r
+	l.visitor, err = l.service.visitor(l.ctx, r, l.principal, l.account)
+	return err
+}
+
+// barred says whether the filter is about a mailbox whose emails who asks may not see: nothing matches then.
+func (l *emailLister) barred() bool {
+	id, ok := mailboxOf(l.filter)
+	return ok && !l.visitor.may(id, mayReadItems)
 }
 
 func (s *Service) newEmailLister(ctx context.Context, call *jmap.Call, account string, filter []byte, sort []jmap.Comparator, collapse bool) (*emailLister, error) {
@@ -47,7 +62,7 @@ func (s *Service) newEmailLister(ctx context.Context, call *jmap.Call, account s
 	}
 	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}, signatures: s.newVerifier(account, tenant), effort: effort{most: s.opts.MaxEffort}}
 	whole := parsed != nil && parsed.Condition != nil && parsed.Condition.InMailbox != nil && parsed.Condition.only()
-	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse, whole: whole}, nil
+	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse, whole: whole, principal: call.Principal}, nil
 }
 
 // emailQuery answers Email/query (RFC 8621 section 4.4).
@@ -58,8 +73,10 @@ func (s *Service) emailQuery(ctx context.Context, call *jmap.Call, args *emailQu
 	}
 	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: !onSignatures(l.filter)}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
-		l.reader = r
-		if out.QueryState, err = store.State(ctx, r, args.AccountID, typeEmail); err != nil {
+		if err := l.begin(r); err != nil {
+			return err
+		}
+		if out.QueryState, err = l.visitor.state(ctx, r, args.AccountID, typeEmail); err != nil {
 			return err
 		}
 		enough, total, err := l.enough(&args.QueryArguments)
@@ -101,7 +118,7 @@ func (l *emailLister) enough(args *jmap.QueryArguments) (n int64, total *int64, 
 
 // counted returns the total from the counts of the mailbox, when the filter is that alone.
 func (l *emailLister) counted() (*int64, error) {
-	if !l.whole {
+	if !l.whole || l.barred() {
 		return nil, nil //nolint:nilnil // the total is not known
 	}
 	box := &mailbox{}
@@ -116,9 +133,14 @@ func (l *emailLister) counted() (*int64, error) {
 
 // list returns the ids of the emails that match, in order: the first so many, or all when enough is 0.
 func (l *emailLister) list(enough int64) ([]string, error) {
+	if l.barred() {
+		return []string{}, nil
+	}
 	index := keys(l.account).all()
 	if id, ok := mailboxOf(l.filter); ok {
 		index = keys(l.account).box(id)
+	} else if boxes := l.only(); boxes != nil {
+		index = keys(l.account).box(boxes[0])
 	}
 	found, err := l.scan(index, enough)
 	if err != nil {
@@ -179,7 +201,18 @@ func (l *emailLister) keepOrder(c *candidate, indexed bool) {
 
 // admits says whether a candidate matches. A condition that the index answers for is not looked at again.
 func (l *emailLister) admits(c *candidate) bool {
-	return l.whole || l.filter.Match(c.matches)
+	return l.whole || (c.visible() && l.filter.Match(c.matches))
+}
+
+// only returns the one mailbox whose emails who asks may see, if there is just one.
+func (l *emailLister) only() []string {
+	if l.visitor == nil {
+		return nil
+	}
+	if boxes := l.visitor.readable(); len(boxes) == 1 {
+		return boxes
+	}
+	return nil
 }
 
 // collapsed keeps the first email of each thread (RFC 8621 section 4.4.3).
@@ -207,8 +240,10 @@ func (s *Service) emailQueryChanges(ctx context.Context, call *jmap.Call, args *
 	}
 	out := &jmap.QueryChangesResponse{AccountID: args.AccountID, OldQueryState: args.SinceQueryState}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
-		l.reader = r
-		c, err := store.ChangesSince(ctx, r, args.AccountID, typeEmail, args.SinceQueryState, 0)
+		if err := l.begin(r); err != nil {
+			return err
+		}
+		c, err := l.visitor.changes(ctx, r, args.AccountID, typeEmail, args.SinceQueryState, 0)
 		if err != nil {
 			return cannotCalculate(err)
 		}
@@ -239,7 +274,7 @@ func (l *emailLister) changed(c *store.Changes) (map[string]bool, error) {
 	if !l.aboutThreads() {
 		return changed, nil
 	}
-	threads, err := store.ChangesSince(l.ctx, l.reader, l.account, typeThread, c.Old, 0)
+	threads, err := l.visitor.changes(l.ctx, l.reader, l.account, typeThread, c.Old, 0)
 	if err != nil {
 		return nil, cannotCalculate(err)
 	}

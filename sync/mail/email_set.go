@@ -25,7 +25,7 @@ type emailSetter struct {
 // emailSet answers Email/set (RFC 8621 section 4.6).
 func (s *Service) emailSet(ctx context.Context, call *jmap.Call, args *jmap.SetArguments) (*jmap.SetResponse, error) {
 	m := &emailSetter{service: s, call: call, args: args, out: newOutcome(args.AccountID)}
-	w := &setter{service: s, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, committed: func() { m.audit(ctx) }}
+	w := &setter{service: s, principal: call.Principal, account: args.AccountID, kind: typeEmail, ifInState: args.IfInState, committed: func() { m.audit(ctx) }}
 	w.save = m.save
 	var ops []func(*edit) error
 	for _, id := range slices.Sorted(maps.Keys(args.Create)) {
@@ -69,7 +69,7 @@ func (m *emailSetter) create(creation string) func(*edit) error {
 
 // summary is what the answer to a creation tells (RFC 8621 section 4.6).
 func (m *email) summary() map[string]any {
-	return map[string]any{"id": m.ID, "blobId": blobRef{hash: m.Blob}.String(), "threadId": m.Thread, "size": m.Size}
+	return map[string]any{"id": m.ID, "blobId": m.ref().String(), "threadId": m.Thread, "size": m.Size}
 }
 
 func (m *emailSetter) update(reference string) func(*edit) error {
@@ -79,7 +79,8 @@ func (m *emailSetter) update(reference string) func(*edit) error {
 		if err != nil {
 			return err
 		}
-		if email == nil {
+		seen := e.visitor.email(email)
+		if seen == nil {
 			return m.out.notUpdated(reference, &jmap.SetError{Type: jmap.SetErrorNotFound})
 		}
 		if slices.Contains(m.args.Destroy, reference) {
@@ -89,13 +90,17 @@ func (m *emailSetter) update(reference string) func(*edit) error {
 		if err != nil {
 			return m.out.notUpdated(reference, err)
 		}
-		mailboxes, keywords, err := m.patched(e, email, patch)
+		mailboxes, keywords, err := m.patched(e, seen, patch)
 		if err != nil {
 			return m.out.notUpdated(reference, err)
+		}
+		if refused := e.visitor.mayChange(email, seen, mailboxes, keywords, change != nil); refused != nil {
+			return m.out.notUpdated(reference, refused)
 		}
 		if err := m.relabel(e, email, change); err != nil {
 			return err
 		}
+		mailboxes = e.visitor.withHidden(email, seen, mailboxes)
 		if err := e.updateEmail(email, mailboxes, keywords); err != nil {
 			return err
 		}
@@ -218,8 +223,11 @@ func (m *emailSetter) destroy(reference string) func(*edit) error {
 		if err != nil {
 			return err
 		}
-		if email == nil {
+		if e.visitor.email(email) == nil {
 			return m.out.notDestroyed(reference, &jmap.SetError{Type: jmap.SetErrorNotFound})
+		}
+		if !e.visitor.mayAll(email.Mailboxes, mayRemoveItems) {
+			return m.out.notDestroyed(reference, forbidden("you do not have the right to remove the email from all its mailboxes"))
 		}
 		if err := e.destroyEmail(email); err != nil {
 			return err
@@ -241,7 +249,7 @@ func (e *edit) checkMailboxIDs(call *jmap.Call, ids map[string]bool) ([]string, 
 		if err != nil {
 			return nil, err
 		}
-		if box == nil {
+		if box == nil || !e.visitor.sees(id) {
 			return nil, jmap.InvalidProperties(fmt.Sprintf("mailboxIds: there is no mailbox %q", id), "mailboxIds")
 		}
 		out = append(out, id)

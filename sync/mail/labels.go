@@ -188,7 +188,13 @@ func (m *emailSetter) relabel(e *edit, email *email, change *relabelled) error {
 		id = change.to.ID
 	}
 	email.Label = &id
-	e.tx.Changed(store.Change{Type: typeEmail, ID: email.ID, Kind: store.Updated})
+	logged := store.Change{Type: typeEmail, ID: email.ID, Kind: store.Updated}
+	e.tx.Changed(logged)
+	for _, box := range email.Mailboxes {
+		if err := e.logFor(box, logged); err != nil {
+			return err
+		}
+	}
 	if label.Lowers(change.from, change.to) {
 		m.downgrades = append(m.downgrades, label.Downgrade{
 			Tenant: plainTenant(e.tenant), Actor: m.call.Principal.AccountID, Account: e.account, Email: email.ID,

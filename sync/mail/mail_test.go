@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,8 +68,13 @@ func (d *desk) try(method string, args object) (object, error) {
 	if err != nil {
 		d.tb.Fatalf("encode arguments: %v", err)
 	}
-	call := &jmap.Call{Principal: d.principal, Name: method, Args: raw, CreatedIDs: d.created, Limits: &d.limits, Using: d.using}
-	run := methods(d.service)[method]
+	call := &jmap.Call{Principal: d.visiting(), Name: method, Args: raw, CreatedIDs: d.created, Limits: &d.limits, Using: d.using}
+	var run jmap.Method
+	for _, c := range d.capabilities() {
+		if c.Methods[method] != nil {
+			run, call.Partial = c.Methods[method], c.Partial
+		}
+	}
 	if run == nil {
 		d.tb.Fatalf("there is no method %q", method)
 	}
@@ -88,13 +93,24 @@ func (d *desk) try(method string, args object) (object, error) {
 	return out, nil
 }
 
-// methods are the methods of all capabilities.
-func methods(s *Service) map[string]jmap.Method {
-	out := map[string]jmap.Method{}
-	for _, c := range []jmap.Capability{s.Capability(), s.BlobCapability(), s.SubmissionCapability(), s.VacationCapability()} {
-		maps.Copy(out, c.Methods)
+// capabilities are all that the service offers.
+func (d *desk) capabilities() []jmap.Capability {
+	return append(
+		d.service.PrincipalsCapabilities(), d.service.Capability(), d.service.BlobCapability(), d.service.SubmissionCapability(),
+		d.service.VacationCapability(), d.service.QuotaCapability(),
+	)
+}
+
+// visiting is the principal with what others share with it now.
+func (d *desk) visiting() *jmap.Principal {
+	d.tb.Helper()
+	shared, err := d.service.SharedWith(d.tb.Context(), d.principal)
+	if err != nil {
+		d.tb.Fatalf("shares: %v", err)
 	}
-	return out
+	p := *d.principal
+	p.Shared = append(slices.Clip(p.Shared), shared...)
+	return &p
 }
 
 func (d *desk) call(method string, args object) object {

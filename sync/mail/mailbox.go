@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -23,6 +24,8 @@ type mailbox struct {
 	UnreadEmails  int64   `json:"unreadEmails"`
 	TotalThreads  int64   `json:"totalThreads"`
 	UnreadThreads int64   `json:"unreadThreads"`
+	// Shares are the rights of those with whom the mailbox is shared, by account. The map is never changed, only replaced.
+	Shares map[string]rights `json:"shares,omitempty"`
 }
 
 // mailboxObject is a mailbox as clients see it.
@@ -38,25 +41,17 @@ type mailboxObject struct {
 	UnreadThreads int64         `json:"unreadThreads"`
 	MyRights      mailboxRights `json:"myRights"`
 	IsSubscribed  bool          `json:"isSubscribed"`
+	// ShareWith is keyed by principal (RFC 9670 section 4).
+	ShareWith map[string]mailboxRights `json:"shareWith"`
 }
 
-// mailboxRights are what the user may do with a mailbox.
-type mailboxRights struct {
-	MayReadItems   bool `json:"mayReadItems"`
-	MayAddItems    bool `json:"mayAddItems"`
-	MayRemoveItems bool `json:"mayRemoveItems"`
-	MaySetSeen     bool `json:"maySetSeen"`
-	MaySetKeywords bool `json:"maySetKeywords"`
-	MayCreateChild bool `json:"mayCreateChild"`
-	MayRename      bool `json:"mayRename"`
-	MayDelete      bool `json:"mayDelete"`
-	MaySubmit      bool `json:"maySubmit"`
-}
+// propertyShareWith is the name of the property that shares a mailbox.
+const propertyShareWith = "shareWith"
 
 // mailboxProperties are the properties of a mailbox by name.
 var mailboxProperties = []string{
 	"id", "name", "parentId", "role", "sortOrder", "totalEmails", "unreadEmails", "totalThreads", "unreadThreads",
-	"myRights", "isSubscribed",
+	"myRights", "isSubscribed", propertyShareWith,
 }
 
 // countProperties are those that change with the emails in a mailbox.
@@ -71,7 +66,7 @@ func (m *mailbox) equal(o *mailbox) bool {
 
 func (m *mailbox) equalButCounts(o *mailbox) bool {
 	return m.Name == o.Name && same(m.ParentID, o.ParentID) && same(m.Role, o.Role) &&
-		m.SortOrder == o.SortOrder && m.IsSubscribed == o.IsSubscribed
+		m.SortOrder == o.SortOrder && m.IsSubscribed == o.IsSubscribed && maps.Equal(m.Shares, o.Shares)
 }
 
 func same(a, b *string) bool {
@@ -81,15 +76,20 @@ func same(a, b *string) bool {
 	return *a == *b
 }
 
-func (m *mailbox) object() mailboxObject {
-	return mailboxObject{
+// object returns the mailbox as a visitor sees it, whose view of it this is.
+func (m *mailbox) object(v *visitor) mailboxObject {
+	out := mailboxObject{
 		ID: m.ID, Name: m.Name, ParentID: m.ParentID, Role: m.Role, SortOrder: m.SortOrder, IsSubscribed: m.IsSubscribed,
 		TotalEmails: m.TotalEmails, UnreadEmails: m.UnreadEmails, TotalThreads: m.TotalThreads, UnreadThreads: m.UnreadThreads,
-		MyRights: mailboxRights{
-			MayReadItems: true, MayAddItems: true, MayRemoveItems: true, MaySetSeen: true, MaySetKeywords: true,
-			MayCreateChild: true, MayRename: true, MayDelete: !m.has("inbox"), MaySubmit: true,
-		},
+		MyRights: v.rightsTo(m).object(),
 	}
+	for account, given := range m.Shares {
+		if out.ShareWith == nil {
+			out.ShareWith = map[string]mailboxRights{}
+		}
+		out.ShareWith[principalID(account)] = given.object()
+	}
+	return out
 }
 
 // properties returns the object with the properties asked for and the id; nil asks for all.
@@ -140,10 +140,14 @@ func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.Ge
 	}
 	out := &jmap.GetResponse[map[string]any]{AccountID: args.AccountID}
 	err := s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
-		if out.State, err = store.State(ctx, r, args.AccountID, typeMailbox); err != nil {
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
+		if err != nil {
 			return err
 		}
-		boxes, err := s.wanted(ctx, r, call, args, out)
+		if out.State, err = v.state(ctx, r, args.AccountID, typeMailbox); err != nil {
+			return err
+		}
+		boxes, err := s.wanted(ctx, r, v, call, args, out)
 		if err != nil {
 			return err
 		}
@@ -151,9 +155,9 @@ func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.Ge
 			return err
 		}
 		for _, box := range boxes {
-			shown := box.object()
-			if !call.Principal.CanWrite(args.AccountID) {
-				shown.MyRights = mailboxRights{MayReadItems: true}
+			shown := box.object(v)
+			if !call.Principal.Partial(args.AccountID) && !call.Principal.CanWrite(args.AccountID) {
+				shown.MyRights = mayReadItems.object()
 			}
 			object, err := shown.properties(args.Properties)
 			if err != nil {
@@ -167,9 +171,10 @@ func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.Ge
 }
 
 // wanted reads the mailboxes that a call asks for and reports those that do not exist.
-func (s *Service) wanted(ctx context.Context, r store.Reader, call *jmap.Call, args *jmap.GetArguments, out *jmap.GetResponse[map[string]any]) ([]*mailbox, error) {
+func (s *Service) wanted(ctx context.Context, r store.Reader, v *visitor, call *jmap.Call, args *jmap.GetArguments, out *jmap.GetResponse[map[string]any]) ([]*mailbox, error) {
+	counts := args.Properties == nil || slices.Contains(args.Properties, "unreadThreads")
 	if args.IDs == nil {
-		all, err := readMailboxes(ctx, r, args.AccountID)
+		all, err := s.readVisited(ctx, r, v, args.AccountID, counts)
 		if err == nil && int64(len(all)) > call.Limits.MaxObjectsInGet {
 			err = allTooMany("Mailbox")
 		}
@@ -183,11 +188,15 @@ func (s *Service) wanted(ctx context.Context, r store.Reader, call *jmap.Call, a
 		if err != nil {
 			return nil, err
 		}
-		if exists {
-			boxes = append(boxes, box)
-		} else {
+		if !exists || !v.sees(id) {
 			notFound = append(notFound, id)
+			continue
 		}
+		box = v.mailbox(box)
+		if err := v.countUnread(ctx, r, args.AccountID, box, counts); err != nil {
+			return nil, err
+		}
+		boxes = append(boxes, box)
 	}
 	out.NotFound = notFound
 	return boxes, nil
@@ -223,8 +232,8 @@ type mailboxChangesResponse struct {
 }
 
 // mailboxChanges answers Mailbox/changes (RFC 8621 section 2.2).
-func (s *Service) mailboxChanges(ctx context.Context, _ *jmap.Call, args *jmap.ChangesArguments) (*mailboxChangesResponse, error) {
-	c, err := s.changes(ctx, typeMailbox, args)
+func (s *Service) mailboxChanges(ctx context.Context, call *jmap.Call, args *jmap.ChangesArguments) (*mailboxChangesResponse, error) {
+	c, err := s.changesFor(ctx, call.Principal, typeMailbox, args)
 	if err != nil {
 		return nil, err
 	}

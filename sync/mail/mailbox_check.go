@@ -147,7 +147,7 @@ func (e *edit) checkSiblings(box *mailbox) error {
 	}
 	for _, sibling := range e.boxes {
 		if sibling != nil && sibling.ID != box.ID && sibling.Name == box.Name && same(sibling.ParentID, box.ParentID) {
-			return &jmap.SetError{Type: jmap.SetErrorAlreadyExists, Description: "a mailbox of this name stands beside", ExistingID: sibling.ID}
+			return &jmap.SetError{Type: jmap.SetErrorAlreadyExists, Description: "a mailbox of this name stands beside", ExistingID: e.visitor.idOf(sibling)}
 		}
 	}
 	return nil

@@ -152,11 +152,15 @@ func (s *Service) mailboxQuery(ctx context.Context, call *jmap.Call, args *mailb
 	}
 	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: true}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
-		boxes, err := seenMailboxes(ctx, r, call, args.AccountID)
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
 		if err != nil {
 			return err
 		}
-		if out.QueryState, err = store.State(ctx, r, args.AccountID, typeMailbox); err != nil {
+		boxes, err := s.seenMailboxes(ctx, r, v, call, args.AccountID)
+		if err != nil {
+			return err
+		}
+		if out.QueryState, err = v.state(ctx, r, args.AccountID, typeMailbox); err != nil {
 			return err
 		}
 		return window(l.list(boxes), &args.QueryArguments, out)
@@ -172,11 +176,15 @@ func (s *Service) mailboxQueryChanges(ctx context.Context, call *jmap.Call, args
 	}
 	out := &jmap.QueryChangesResponse{AccountID: args.AccountID, OldQueryState: args.SinceQueryState}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
-		c, err := store.ChangesSince(ctx, r, args.AccountID, typeMailbox, args.SinceQueryState, 0)
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
+		if err != nil {
+			return err
+		}
+		c, err := v.changes(ctx, r, args.AccountID, typeMailbox, args.SinceQueryState, 0)
 		if err != nil {
 			return cannotCalculate(err)
 		}
-		boxes, err := seenMailboxes(ctx, r, call, args.AccountID)
+		boxes, err := s.seenMailboxes(ctx, r, v, call, args.AccountID)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
-	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
 // roles are the names that a mailbox's role may have: those of the IANA registry of IMAP mailbox name attributes
@@ -30,6 +28,17 @@ type mailboxSetArguments struct {
 	OnDestroyRemoveEmails bool `json:"onDestroyRemoveEmails"`
 }
 
+// Validate checks the arguments. Who may only read what is shared of an account may still subscribe to it.
+func (a *mailboxSetArguments) Validate(call *jmap.Call) error {
+	if !call.Principal.Partial(a.AccountID) {
+		return a.SetArguments.Validate(call)
+	}
+	if err := call.CheckAccount(a.AccountID); err != nil {
+		return err
+	}
+	return a.ValidateObjects(call)
+}
+
 // mailboxCreate is what a client sends to create a mailbox.
 type mailboxCreate struct {
 	Name         *string `json:"name"`
@@ -37,12 +46,14 @@ type mailboxCreate struct {
 	Role         *string `json:"role"`
 	SortOrder    int64   `json:"sortOrder"`
 	IsSubscribed *bool   `json:"isSubscribed"`
+
+	ShareWith map[string]mailboxRights `json:"shareWith"`
 }
 
 // mailboxSet answers Mailbox/set (RFC 8621 section 2.5).
 func (s *Service) mailboxSet(ctx context.Context, call *jmap.Call, args *mailboxSetArguments) (*jmap.SetResponse, error) {
 	m := &mailboxSetter{call: call, args: args, out: newOutcome(args.AccountID), subscriber: subscriberOf(call, args.AccountID), subscribed: map[string]bool{}}
-	w := &setter{service: s, account: args.AccountID, kind: typeMailbox, ifInState: args.IfInState, save: m.save}
+	w := &setter{service: s, principal: call.Principal, account: args.AccountID, kind: typeMailbox, ifInState: args.IfInState, save: m.save}
 	var ops []func(*edit) error
 	for _, id := range creationOrder(args.Create) {
 		ops = append(ops, m.try(&attempt{reference: id, run: m.create(id), report: m.out.notCreated}))
@@ -57,6 +68,12 @@ func (s *Service) mailboxSet(ctx context.Context, call *jmap.Call, args *mailbox
 	ops = append(ops, m.report)
 	if err := w.run(ctx, ops); err != nil {
 		return nil, err
+	}
+	if w.told {
+		if err := s.sendWords(ctx, call.Principal.Tenant, args.AccountID); err != nil {
+			// The change is made. What was not told goes with the next one.
+			s.failed(ctx, "telling of shares failed", err)
+		}
 	}
 	return m.out.response(w), nil
 }
@@ -112,6 +129,9 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 		if refused := m.parent(box, c.ParentID); refused != nil {
 			return refused
 		}
+		if err := e.shareNew(box, c.ShareWith); err != nil {
+			return err
+		}
 		if err := e.checkMailbox(box); err != nil {
 			return err
 		}
@@ -119,7 +139,7 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 			return err
 		}
 		m.call.CreatedIDs[creation] = box.ID
-		created, err := m.unsent(creation, box)
+		created, err := m.unsent(e, creation, box)
 		if err != nil {
 			return err
 		}
@@ -132,8 +152,8 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 }
 
 // unsent returns the properties of a new mailbox that the client did not send, and those that it sent as creation ids.
-func (m *mailboxSetter) unsent(creation string, box *mailbox) (map[string]any, error) {
-	created, err := box.object().properties(nil)
+func (m *mailboxSetter) unsent(e *edit, creation string, box *mailbox) (map[string]any, error) {
+	created, err := e.visitor.mailbox(box).object(e.visitor).properties(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +190,7 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 		if err != nil {
 			return err
 		}
-		if box == nil {
+		if box == nil || !e.visitor.sees(id) {
 			return &jmap.SetError{Type: jmap.SetErrorNotFound}
 		}
 		if slices.Contains(m.args.Destroy, reference) {
@@ -183,6 +203,13 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 		if err := e.checkMailbox(changed); err != nil {
 			return err
 		}
+		if e.visitor != nil {
+			subscribed := changed.IsSubscribed
+			changed.IsSubscribed = box.IsSubscribed
+			if err := e.subscribe(id, subscribed); err != nil {
+				return err
+			}
+		}
 		if err := e.updateMailbox(box, changed); err != nil {
 			return err
 		}
@@ -193,13 +220,14 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 	}
 }
 
-// patched returns the mailbox as the patch makes it.
+// patched returns the mailbox as the patch makes it. IsSubscribed is that of a visitor, when it is one who patches.
 func (m *mailboxSetter) patched(e *edit, box *mailbox, patch jmap.PatchObject) (*mailbox, error) {
 	seen, err := m.seen(e, box)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(seen.object())
+	have := seen.object(e.visitor)
+	raw, err := json.Marshal(have)
 	if err != nil {
 		return nil, fmt.Errorf("encode mailbox: %w", err)
 	}
@@ -207,21 +235,37 @@ func (m *mailboxSetter) patched(e *edit, box *mailbox, patch jmap.PatchObject) (
 	if refused != nil {
 		return nil, refused
 	}
-	want := mailboxObject{MyRights: box.object().MyRights}
+	want := mailboxObject{MyRights: have.MyRights}
 	if refused := jmap.DecodeObject(next, &want); refused != nil {
 		return nil, refused
 	}
+	if wrong := serverSet(have, want); len(wrong) > 0 {
+		return nil, jmap.InvalidProperties("set by the server only", wrong...)
+	}
+	return m.changed(e, box, have, want)
+}
+
+// changed returns the mailbox as a user wants it, who has seen it as it is.
+func (m *mailboxSetter) changed(e *edit, box *mailbox, have, want mailboxObject) (*mailbox, error) {
 	changed := *box
 	changed.Name, changed.Role = want.Name, want.Role
 	changed.SortOrder = want.SortOrder
 	if m.subscribed[box.ID] = want.IsSubscribed; m.subscriber == "" {
 		changed.IsSubscribed = want.IsSubscribed
 	}
-	if refused := m.parent(&changed, want.ParentID); refused != nil {
-		return nil, refused
+	if !same(want.ParentID, have.ParentID) {
+		if refused := m.parent(&changed, want.ParentID); refused != nil {
+			return nil, refused
+		}
 	}
-	if wrong := serverSet(box.object(), want); len(wrong) > 0 {
-		return nil, jmap.InvalidProperties("set by the server only", wrong...)
+	if !maps.Equal(want.ShareWith, have.ShareWith) {
+		var err error
+		if changed.Shares, err = e.checkShares(box, want.ShareWith); err != nil {
+			return nil, err
+		}
+	}
+	if refused := e.visitor.mayUpdateMailbox(box, &changed); refused != nil {
+		return nil, refused
 	}
 	if box.has("inbox") && !changed.has("inbox") {
 		return nil, &jmap.SetError{Type: jmap.SetErrorForbidden, Description: "the inbox keeps its role"}
@@ -256,6 +300,10 @@ func (e *edit) createMailbox(box *mailbox) (err error) {
 		e.tx.Set(e.keys.role(*box.Role), []byte(box.ID))
 	}
 	e.boxes[box.ID] = box
+	if e.visitor != nil {
+		e.visitor.Boxes[box.ID] = visit{Rights: box.Shares[e.visitor.account], Unsubscribed: !box.IsSubscribed}
+		box.IsSubscribed = true
+	}
 	return nil
 }
 
@@ -272,102 +320,6 @@ func (e *edit) updateMailbox(box, changed *mailbox) error {
 	*box = *changed
 	if trash {
 		return e.recountUnreadThreads()
-	}
-	return nil
-}
-
-// destroyAll destroys mailboxes, children before their parents.
-func (m *mailboxSetter) destroyAll(e *edit) error {
-	ids := map[string]string{}
-	for _, reference := range m.args.Destroy {
-		id, _ := m.call.ResolveID(reference)
-		ids[id] = reference
-	}
-	order := slices.Sorted(maps.Keys(ids))
-	depth := map[string]int{}
-	for _, id := range order {
-		below, err := e.depthBelow(id)
-		if err != nil {
-			return err
-		}
-		depth[id] = below
-	}
-	slices.SortStableFunc(order, func(a, b string) int { return depth[a] - depth[b] })
-	for _, id := range order {
-		err := e.destroyMailbox(id, m.args.OnDestroyRemoveEmails)
-		if err == nil {
-			m.out.destroyed(id)
-			continue
-		}
-		if err := m.out.notDestroyed(ids[id], err); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *edit) destroyMailbox(id string, removeEmails bool) error {
-	box, err := e.mailbox(id)
-	if err != nil {
-		return err
-	}
-	if box == nil {
-		return &jmap.SetError{Type: jmap.SetErrorNotFound}
-	}
-	children, err := e.children()
-	if err != nil {
-		return err
-	}
-	switch {
-	case len(children[id]) > 0:
-		return &jmap.SetError{Type: "mailboxHasChild", Description: "destroy its children first"}
-	case box.has("inbox"):
-		return &jmap.SetError{Type: jmap.SetErrorForbidden, Description: "the inbox cannot be destroyed"}
-	case box.TotalEmails > 0 && !removeEmails:
-		return &jmap.SetError{Type: "mailboxHasEmail", Description: "move its emails, or set onDestroyRemoveEmails"}
-	}
-	if err := cmp.Or(e.emptyMailbox(id), e.endSubscriptions(id)); err != nil {
-		return err
-	}
-	trash := box.has("trash")
-	if box.Role != nil {
-		e.tx.Delete(e.keys.role(*box.Role))
-	}
-	e.boxes[id] = nil
-	if _, stored := e.stored[id]; stored {
-		e.tx.Delete(e.keys.mailbox(id))
-		e.tx.Changed(store.Change{Type: typeMailbox, ID: id, Kind: store.Destroyed})
-		delete(e.stored, id)
-	}
-	if trash {
-		return e.recountUnreadThreads()
-	}
-	return nil
-}
-
-// emptyMailbox removes every email from a mailbox and destroys those that are in no other.
-func (e *edit) emptyMailbox(id string) error {
-	emails, err := e.emailsIn(id)
-	if err != nil {
-		return err
-	}
-	for _, emailID := range emails {
-		email, err := e.email(emailID)
-		if err != nil {
-			return err
-		}
-		if email == nil {
-			continue
-		}
-		left := slices.DeleteFunc(slices.Clone(email.Mailboxes), func(box string) bool { return box == id })
-		if len(left) == 0 {
-			err = e.destroyEmail(email)
-		} else {
-			err = e.updateEmail(email, left, email.Keywords)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

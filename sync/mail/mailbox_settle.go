@@ -93,8 +93,12 @@ type swap struct {
 	old, new mailbox
 }
 
-// together makes the pending updates at once, without those that are wrong even then.
+// together makes the pending updates at once, without those that are wrong even then. That is for the owner: what a
+// visitor may do is judged change by change.
 func (m *mailboxSetter) together(e *edit) error {
+	if e.visitor != nil {
+		return nil
+	}
 	swaps, err := m.swaps(e)
 	for err == nil && len(swaps) > 1 {
 		for _, s := range swaps {

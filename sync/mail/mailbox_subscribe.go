@@ -12,9 +12,9 @@ import (
 
 // subscriberOf returns whose subscriptions to the mailboxes of an account a call is about: those of the user, whom
 // the account does not belong to. It is empty in the user's own account, whose mailboxes say so themselves (RFC 8621
-// section 2, isSubscribed).
+// section 2, isSubscribed), and where only mailboxes are shared, of which the visitor keeps account.
 func subscriberOf(call *jmap.Call, account string) string {
-	if call.Principal.AccountID == account {
+	if call.Principal.AccountID == account || call.Principal.Partial(account) {
 		return ""
 	}
 	return call.Principal.AccountID
@@ -41,8 +41,8 @@ func showSubscriptions(ctx context.Context, r store.Reader, account, subscriber 
 }
 
 // seenMailboxes returns all mailboxes of an account as the user sees them.
-func seenMailboxes(ctx context.Context, r store.Reader, call *jmap.Call, account string) ([]*mailbox, error) {
-	boxes, err := readMailboxes(ctx, r, account)
+func (s *Service) seenMailboxes(ctx context.Context, r store.Reader, v *visitor, call *jmap.Call, account string) ([]*mailbox, error) {
+	boxes, err := s.readVisited(ctx, r, v, account, false)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func seenMailboxes(ctx context.Context, r store.Reader, call *jmap.Call, account
 
 // seen returns a mailbox as the user sees it.
 func (m *mailboxSetter) seen(e *edit, box *mailbox) (*mailbox, error) {
-	own := *box
+	own := *e.visitor.mailbox(box)
 	return &own, showSubscriptions(e.ctx, e.tx, e.account, m.subscriber, []*mailbox{&own})
 }
 

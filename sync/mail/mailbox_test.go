@@ -40,7 +40,7 @@ func TestMailboxesAreCreatedWithTheirDefaults(t *testing.T) {
 	equal(t, "what the client sent is not repeated", parent["sortOrder"], nil)
 	equal(t, "default of isSubscribed", parent["isSubscribed"], any(true))
 	equal(t, "counts", parent["totalEmails"], any(0.0))
-	equal(t, "rights", len(parent["myRights"].(object)), 9)
+	equal(t, "rights", len(parent["myRights"].(object)), 10)
 	equal(t, "old state", out["oldState"], any("1"))
 	equal(t, "new state", out["newState"], any(d.state("Mailbox/get")))
 	changes := d.call("Mailbox/changes", object{"sinceState": "1"})

@@ -35,9 +35,17 @@ var standard = []struct {
 // provisionAttempts bounds how often an account is provisioned again when others write at the same time.
 const provisionAttempts = 4
 
-// Provision makes the principal's account with its standard mailboxes and its identity in one commit, unless it
-// exists, and has it take the mail for the principal's address.
+// Provision makes the principal's account complete and the principal known to its tenant.
 func (s *Service) Provision(ctx context.Context, p *jmap.Principal) error {
+	if err := s.provisionAccount(ctx, p); err != nil {
+		return err
+	}
+	return s.register(ctx, p)
+}
+
+// provisionAccount makes the principal's account with its standard mailboxes and its identity in one commit, unless it
+// exists, and has it take the mail for the principal's address.
+func (s *Service) provisionAccount(ctx context.Context, p *jmap.Principal) error {
 	if !jmap.ValidID(p.AccountID) || p.Tenant == "" {
 		return fmt.Errorf("provision account %q of tenant %q: %w", p.AccountID, p.Tenant, store.ErrInvalid)
 	}

@@ -242,7 +242,7 @@ func TestAccountsOfDifferentCellsWorkTogether(t *testing.T) {
 		if copied == nil {
 			t.Fatalf("copy: %v", out)
 		}
-		_, data, err := to.service.readBlob(t.Context(), to.principal.AccountID, str(copied["blobId"]))
+		_, data, err := to.service.readBlob(t.Context(), nil, to.principal.AccountID, str(copied["blobId"]))
 		if err != nil || string(data) != large {
 			t.Errorf("the copy has %d octets: %v", len(data), err)
 		}
@@ -250,7 +250,7 @@ func TestAccountsOfDifferentCellsWorkTogether(t *testing.T) {
 		if err != nil {
 			t.Fatalf("copy blob: %v", err)
 		}
-		if _, data, err = to.service.readBlob(t.Context(), to.principal.AccountID, blob); err != nil || string(data) != "blob" {
+		if _, data, err = to.service.readBlob(t.Context(), nil, to.principal.AccountID, blob); err != nil || string(data) != "blob" {
 			t.Errorf("the copied blob is %q: %v", data, err)
 		}
 	}

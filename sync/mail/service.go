@@ -81,15 +81,19 @@ type Options struct {
 	MaxEffort int64
 	// Logger takes what goes wrong in the outbox, without content and addresses; nil discards it.
 	Logger *slog.Logger
+	// Quota is how much each account may hold; the zero value means no limit.
+	Quota Quota
 }
 
-// Service answers the methods of JMAP Mail. It implements jmap.Blobs, jmap.States and jmap.Accounts. Its methods
-// are safe for concurrent use.
+// Service answers the methods of JMAP Mail. It implements jmap.Blobs, jmap.States, jmap.Accounts and
+// jmap.Shares. Its methods are safe for concurrent use.
 type Service struct {
 	engine  store.Engine
 	journal *store.Journal
 	blobs   *store.Blobs
-	opts    Options
+	// registered are the principals that are known to their tenants.
+	registered registered
+	opts       Options
 	// verified remembers verifications of signatures.
 	verified verified
 }
@@ -98,6 +102,7 @@ var (
 	_ jmap.Blobs    = (*Service)(nil)
 	_ jmap.States   = (*Service)(nil)
 	_ jmap.Accounts = (*Service)(nil)
+	_ jmap.Shares   = (*Service)(nil)
 )
 
 // New returns the service on an engine.
@@ -129,15 +134,10 @@ func New(e store.Engine, o Options) (*Service, error) {
 // Capability returns JMAP Mail for registration with the server.
 func (s *Service) Capability() jmap.Capability {
 	return jmap.Capability{
-		URI: CapabilityURI,
-		Account: map[string]any{
-			"maxMailboxesPerEmail":       maxMailboxesPerEmail,
-			"maxMailboxDepth":            maxMailboxDepth,
-			"maxSizeMailboxName":         maxSizeMailboxName,
-			"maxSizeAttachmentsPerEmail": maxSizeAttachments,
-			"emailQuerySortOptions":      sortOptions(),
-			"mayCreateTopLevelMailbox":   true,
-		},
+		URI:     CapabilityURI,
+		Account: accountLimits(true),
+		Of:      func(p *jmap.Principal, account string) any { return accountLimits(!p.Partial(account)) },
+		Partial: true,
 		Methods: map[string]jmap.Method{
 			"Mailbox/get":          jmap.Handle(s.mailboxGet),
 			"Mailbox/changes":      jmap.Handle(s.mailboxChanges),
@@ -159,12 +159,26 @@ func (s *Service) Capability() jmap.Capability {
 	}
 }
 
+// accountLimits is the value of the capability for an account (RFC 8621 section 1.3.1).
+func accountLimits(topLevel bool) map[string]any {
+	return map[string]any{
+		"maxMailboxesPerEmail":       maxMailboxesPerEmail,
+		"maxMailboxDepth":            maxMailboxDepth,
+		"maxSizeMailboxName":         maxSizeMailboxName,
+		"maxSizeAttachmentsPerEmail": maxSizeAttachments,
+		"emailQuerySortOptions":      sortOptions(),
+		"mayCreateTopLevelMailbox":   topLevel,
+	}
+}
+
 // States returns the state of each data type of an account, as /get tells it, and the state of deliveries (RFC
 // 8621 section 1.5).
 func (s *Service) States(ctx context.Context, account string) (map[string]string, error) {
 	states := map[string]string{}
 	err := s.view(ctx, account, func(r store.Reader) error {
-		for _, kind := range []string{typeEmail, typeMailbox, typeThread, typeDelivery, typeIdentity, typeSubmission, typeVacation} {
+		for _, kind := range []string{
+			typeEmail, typeMailbox, typeThread, typeDelivery, typeIdentity, typeSubmission, typeVacation, typeQuota, typeNotification,
+		} {
 			state, err := store.State(ctx, r, account, kind)
 			if err != nil {
 				return err
@@ -188,13 +202,21 @@ func (s *Service) view(ctx context.Context, account string, fn func(store.Reader
 
 // changes answers a /changes call (RFC 8620 section 5.2).
 func (s *Service) changes(ctx context.Context, kind string, args *jmap.ChangesArguments) (store.Changes, error) {
+	return s.changesFor(ctx, nil, kind, args)
+}
+
+// changesFor answers one for a principal that may be a visitor.
+func (s *Service) changesFor(ctx context.Context, p *jmap.Principal, kind string, args *jmap.ChangesArguments) (store.Changes, error) {
 	limit := 0
 	if args.MaxChanges != nil {
 		limit = int(*args.MaxChanges)
 	}
 	var c store.Changes
-	err := s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
-		c, err = store.ChangesSince(ctx, r, args.AccountID, kind, args.SinceState, limit)
+	err := s.view(ctx, args.AccountID, func(r store.Reader) error {
+		v, err := s.visitor(ctx, r, p, args.AccountID)
+		if err == nil {
+			c, err = v.changes(ctx, r, args.AccountID, kind, args.SinceState, limit)
+		}
 		return err
 	})
 	return c, cannotCalculate(err)

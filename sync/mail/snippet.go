@@ -93,15 +93,18 @@ func (s *Service) snippetGet(ctx context.Context, call *jmap.Call, args *snippet
 	out := &snippetResponse{AccountID: args.AccountID}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
 		f := &finder{ctx: ctx, service: s, reader: r, account: args.AccountID, tenant: tenant, effort: effort{most: s.opts.MaxEffort}}
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
+		if err != nil {
+			return err
+		}
 		var ids []string
 		ids, out.NotFound = resolveIDs(call, args.EmailIDs)
 		for _, id := range ids {
-			m := &email{ID: id}
-			exists, err := readJSON(ctx, r, keys(args.AccountID).email(id), m)
+			m, err := s.readEmail(ctx, r, v, args.AccountID, id)
 			if err != nil {
 				return err
 			}
-			if !exists {
+			if m == nil {
 				out.NotFound = append(out.NotFound, id)
 				continue
 			}

@@ -31,7 +31,7 @@ type source struct {
 // storedSource returns the message of an email.
 func (s *Service) storedSource(ctx context.Context, r store.Reader, account, tenant string, m *email, sel *selection) (*source, error) {
 	src := &source{
-		ref:  blobRef{hash: m.Blob},
+		ref:  m.ref(),
 		open: func() (store.Object, error) { return s.blobs.Open(ctx, tenant, m.Blob) },
 	}
 	if sel.wants(rowProperties...) {

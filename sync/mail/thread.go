@@ -111,6 +111,9 @@ func (e *edit) inThread(id string, change func() error) error {
 	case len(before) != len(after):
 		e.tx.Changed(store.Change{Type: typeThread, ID: id, Kind: store.Updated})
 	}
+	if err := e.logThread(id, before, after); err != nil {
+		return err
+	}
 	if err := e.countThread(shares(before, string(trash)), -1); err != nil {
 		return err
 	}
@@ -219,7 +222,11 @@ func (s *Service) threadGet(ctx context.Context, call *jmap.Call, args *jmap.Get
 	}
 	out := &jmap.GetResponse[map[string]any]{AccountID: args.AccountID}
 	err := s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
-		if out.State, err = store.State(ctx, r, args.AccountID, typeThread); err != nil {
+		v, err := s.visitor(ctx, r, call.Principal, args.AccountID)
+		if err != nil {
+			return err
+		}
+		if out.State, err = v.state(ctx, r, args.AccountID, typeThread); err != nil {
 			return err
 		}
 		var ids []string
@@ -229,7 +236,7 @@ func (s *Service) threadGet(ctx context.Context, call *jmap.Call, args *jmap.Get
 			if err != nil {
 				return err
 			}
-			if len(members) == 0 {
+			if members = v.members(members); len(members) == 0 {
 				out.NotFound = append(out.NotFound, id)
 				continue
 			}
@@ -258,8 +265,8 @@ func allTooMany(kind string) error {
 }
 
 // threadChanges answers Thread/changes (RFC 8621 section 3.2).
-func (s *Service) threadChanges(ctx context.Context, _ *jmap.Call, args *jmap.ChangesArguments) (*jmap.ChangesResponse, error) {
-	c, err := s.changes(ctx, typeThread, args)
+func (s *Service) threadChanges(ctx context.Context, call *jmap.Call, args *jmap.ChangesArguments) (*jmap.ChangesResponse, error) {
+	c, err := s.changesFor(ctx, call.Principal, typeThread, args)
 	if err != nil {
 		return nil, err
 	}

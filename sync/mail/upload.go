@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -16,8 +17,8 @@ const blobGrace = time.Hour
 // uploadQueue lists the uploads of a tenant by the time when they end.
 func uploadQueue(tenant string) store.Key { return store.NewKey("uploads/" + tenant) }
 
-// grant lets an account read a blob until the upload's lifetime ends.
-func (s *Service) grant(ctx context.Context, account, tenant, hash string) error {
+// grant lets an account read a blob until the upload's lifetime ends, and the visitor who uploaded it.
+func (s *Service) grant(ctx context.Context, p *jmap.Principal, account, tenant, hash string) error {
 	k := keys(account)
 	ends := store.Key(nil).Uint(orderly(s.opts.Now().Add(s.opts.UploadLifetime).Unix()))
 	err := s.journal.Update(ctx, account, func(tx *store.Tx) error {
@@ -29,6 +30,9 @@ func (s *Service) grant(ctx context.Context, account, tenant, hash string) error
 			return err
 		}
 		tx.Set(k.upload(hash), ends)
+		if p != nil && p.Partial(account) {
+			tx.Set(k.visitorUploads(hash).String(p.AccountID), nil)
+		}
 		tx.Set(append(append(uploadQueue(tenant), ends...), store.NewKey(account).String(hash)...), nil)
 		return nil
 	})
@@ -102,6 +106,16 @@ func (s *Service) endUpload(ctx context.Context, tenant, account, hash string, e
 			return err
 		}
 		tx.Delete(k.upload(hash))
+		var visitors [][]byte
+		for p, err := range tx.Scan(ctx, k.visitorUploads(hash).Range(), store.ScanOptions{}) {
+			if err != nil {
+				return fmt.Errorf("end upload: %w", err)
+			}
+			visitors = append(visitors, bytes.Clone(p.Key))
+		}
+		for _, key := range visitors {
+			tx.Delete(key)
+		}
 		return s.refer(ctx, tx, account, tenant, hash, -1)
 	})
 }

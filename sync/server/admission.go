@@ -20,6 +20,10 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*jmap.Principal,
 		return nil, false
 	}
 	err := s.provision(r.Context(), p)
+	visiting := p
+	if err == nil {
+		visiting, err = s.withShares(r.Context(), p)
+	}
 	if errors.Is(err, jmap.ErrForeignAccount) {
 		s.logger.WarnContext(r.Context(), "request refused", slog.String("reason", "mailbox of another tenant"), slog.String("tenant", p.Tenant), slog.String("account", p.AccountID))
 		sendProblem(w, r, jmap.NewProblem(http.StatusForbidden, "the mailbox belongs to another tenant than the address: have the administrator move the mailbox, or restore the address"))
@@ -29,7 +33,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*jmap.Principal,
 		s.unavailable(w, r, "mailbox could not be made complete", err, slog.String("tenant", p.Tenant))
 		return nil, false
 	}
-	return p, true
+	return visiting, true
 }
 
 // unavailable answers a request that may succeed later, and logs why it does not now.

@@ -64,7 +64,7 @@ func (s *Server) keep(w http.ResponseWriter, r *http.Request, p *jmap.Principal,
 	}
 	defer body.release()
 	contentType := uploadType(r.Header.Get("Content-Type"))
-	id, size, err := s.options.Blobs.Put(r.Context(), account, contentType, body)
+	id, size, err := s.blobsFor(p).Put(r.Context(), account, contentType, body)
 	body.release()
 	if err != nil {
 		s.refuseUpload(w, r, body.err, err)
@@ -132,12 +132,12 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	s.sendBlob(w, r, account, id, contentType, name)
+	s.sendBlob(w, r, p, account, id, contentType, name)
 }
 
 // sendBlob sends a blob as fast as the client takes it, and without a slot.
-func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, account, id, contentType, name string) {
-	blob, _, err := s.options.Blobs.Open(r.Context(), account, id)
+func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, p *jmap.Principal, account, id, contentType, name string) {
+	blob, _, err := s.blobsFor(p).Open(r.Context(), account, id)
 	if err != nil {
 		s.refuseDownload(w, r, err)
 		return

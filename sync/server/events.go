@@ -65,7 +65,7 @@ type stream struct {
 	principal *jmap.Principal
 	query     streamQuery
 	ping      *interval
-	changes   <-chan struct{}
+	watch     *watch
 	last      accountStates
 }
 
@@ -95,10 +95,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	st := &stream{server: s, w: newResponse(w, s.options.Progress), request: r, principal: p, query: query, ping: newInterval(query.ping), changes: s.subscribe(ctx, p)}
-	// The subscription is made before the states are read, so that no change falls
-	// between the two.
-	current, err := s.states(ctx, p)
+	st := &stream{server: s, w: newResponse(w, s.options.Progress), request: r, principal: p, query: query, ping: newInterval(query.ping), watch: s.newWatch()}
+	current, err := st.watch.states(ctx, p)
 	if err != nil {
 		s.logger.ErrorContext(ctx, "states could not be read", slog.Any("error", err))
 		sendProblem(w, r, jmap.NewProblem(http.StatusInternalServerError, "the states could not be read"))
@@ -136,7 +134,7 @@ func (st *stream) run(ctx context.Context, current accountStates) error {
 			done = st.changedHands()
 		case <-st.ping.elapsed():
 			err = st.sendPing()
-		case <-st.changes:
+		case <-st.watch.changes:
 			done, err = st.changed(ctx)
 		}
 	}
@@ -176,7 +174,7 @@ func (st *stream) begin(current accountStates) (done bool, err error) {
 
 // changed tells the client what has changed since the last event.
 func (st *stream) changed(ctx context.Context) (done bool, err error) {
-	current, err := st.server.states(ctx, st.principal)
+	current, err := st.watch.states(ctx, st.principal)
 	if err != nil {
 		return true, err
 	}
@@ -220,54 +218,6 @@ func (st *stream) write(event string) error {
 	st.ping.restart()
 	// A deadline that passes between two events would end the stream.
 	return st.w.writeWithin(0)
-}
-
-// states reads the states of every account of a principal.
-func (s *Server) states(ctx context.Context, p *jmap.Principal) (accountStates, error) {
-	states := accountStates{}
-	for _, account := range accountsOf(p) {
-		of, err := s.options.States.States(ctx, account)
-		if err != nil {
-			return nil, err
-		}
-		states[account] = of
-	}
-	return states, nil
-}
-
-// subscribe returns hints of changes in any account of a principal until the context
-// ends.
-func (s *Server) subscribe(ctx context.Context, p *jmap.Principal) <-chan struct{} {
-	joined := make(chan struct{}, 1)
-	for _, account := range accountsOf(p) {
-		changes, cancel := s.options.States.Subscribe(account)
-		go func() {
-			defer cancel()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case _, open := <-changes:
-					if !open {
-						return
-					}
-				}
-				select {
-				case joined <- struct{}{}:
-				default:
-				}
-			}
-		}()
-	}
-	return joined
-}
-
-func accountsOf(p *jmap.Principal) []string {
-	accounts := []string{p.AccountID}
-	for _, shared := range p.Shared {
-		accounts = append(accounts, shared.AccountID)
-	}
-	return accounts
 }
 
 // difference is what current has that known has not.

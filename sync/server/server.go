@@ -62,6 +62,8 @@ type Options struct {
 	// tells once at the beginning: open streams and WebSockets are then judged again at
 	// once. Nil leaves them to be judged now and then. Cancel releases it.
 	Watch func(tenant string) (changes <-chan struct{}, cancel func())
+	// Shares tells what others share with a principal; nil when nothing is shared.
+	Shares jmap.Shares
 	// AuthorizationServers lists the issuers whose tokens are accepted, for the
 	// protected-resource metadata; nil leaves them out.
 	AuthorizationServers func() []string
@@ -126,6 +128,7 @@ func New(o Options) (*Server, error) {
 		BaseURL:      o.BaseURL,
 		Limits:       o.Limits,
 		Blobs:        o.Blobs,
+		Shares:       o.Shares,
 		Capabilities: append(slices.Clip(o.Capabilities), newWebSocketCapability(o.BaseURL)),
 		CoreMethods:  o.CoreMethods,
 		Logger:       o.Logger,

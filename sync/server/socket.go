@@ -131,7 +131,7 @@ func (c *socket) recheck() *closure {
 		return &closure{websocket.StatusTryAgainLater, "the access token cannot be judged now: connect again later"}
 	case refusal != nil:
 		return &closure{websocket.StatusPolicyViolation, "the access token is no longer accepted: connect again to learn why"}
-	case !reflect.DeepEqual(p, c.principal):
+	case !reflect.DeepEqual(p, wholeOnly(c.principal)):
 		return &closure{websocket.StatusPolicyViolation, "the mailbox of the access token has changed: connect again"}
 	}
 	return nil

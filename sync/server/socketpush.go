@@ -18,7 +18,10 @@ type feed struct {
 	types  typeSet
 	// last is what the client knows.
 	last accountStates
-	// changes is nil while nothing is pushed.
+	// watch is nil, as is changes, while nothing is pushed. What it follows ends with
+	// watched.
+	watch   *watch
+	watched context.Context //nolint:containedctx // it ends when pushing does, before the socket
 	changes <-chan struct{}
 	cancel  context.CancelFunc
 }
@@ -60,16 +63,15 @@ func (c *socket) acknowledge(ctx context.Context) error {
 func (f *feed) follow(ctx context.Context, order *jmap.PushOrder) error {
 	if order == nil {
 		f.cancel()
-		f.changes, f.last = nil, nil
+		f.watch, f.watched, f.changes, f.last = nil, nil, nil, nil
 		return nil
 	}
-	if f.changes == nil {
-		watched, cancel := context.WithCancel(ctx)
-		f.changes, f.cancel = f.socket.server.subscribe(watched, f.socket.principal), cancel
+	if f.watch == nil {
+		f.watched, f.cancel = context.WithCancel(ctx)
+		f.watch = f.socket.server.newWatch()
+		f.changes = f.watch.changes
 	}
-	// The subscription is made before the states are read, so that no change falls
-	// between the two.
-	current, err := f.states(ctx)
+	current, err := f.states()
 	if err != nil {
 		return err
 	}
@@ -91,7 +93,7 @@ func (f *feed) follow(ctx context.Context, order *jmap.PushOrder) error {
 
 // changed tells what has changed, and lets what changes next gather for a while.
 func (f *feed) changed(ctx context.Context) error {
-	current, err := f.states(ctx)
+	current, err := f.states()
 	if err != nil {
 		return err
 	}
@@ -119,11 +121,11 @@ func (f *feed) tell(ctx context.Context, current accountStates) error {
 	return f.socket.send(ctx, jmap.MessageStateChange, raw)
 }
 
-func (f *feed) states(ctx context.Context) (accountStates, error) {
-	current, err := f.socket.server.states(ctx, f.socket.principal)
-	if err == nil || ctx.Err() != nil {
+func (f *feed) states() (accountStates, error) {
+	current, err := f.watch.states(f.watched, f.socket.principal)
+	if err == nil || f.watched.Err() != nil {
 		return current, err
 	}
-	f.socket.server.logger.ErrorContext(ctx, "states could not be read", slog.Any("error", err))
+	f.socket.server.logger.ErrorContext(f.watched, "states could not be read", slog.Any("error", err))
 	return nil, &closure{websocket.StatusInternalError, "the states could not be read: connect again"}
 }

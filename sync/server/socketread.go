@@ -169,8 +169,13 @@ func (c *socket) process(ctx context.Context, req *jmap.Request) (answer []byte,
 	}()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if over := c.server.work(ctx, c.principal, limitRequests, func() {
-		answer, problem = c.server.service.Answer(ctx, c.principal, req)
+	p, err := c.server.withShares(ctx, c.principal)
+	if err != nil {
+		c.server.logger.ErrorContext(ctx, "shares could not be read", slog.Any("error", err))
+		return nil, jmap.NewProblem(http.StatusServiceUnavailable, "the mailbox is not available now, try again later")
+	}
+	if over := c.server.work(ctx, p, limitRequests, func() {
+		answer, problem = c.server.service.Answer(ctx, p, req)
 	}); over != nil {
 		c.server.hold(ctx, c.principal.AccountID, over.name)
 		return nil, over.problem()

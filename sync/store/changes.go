@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -62,29 +63,68 @@ func State(ctx context.Context, r Reader, account, kind string) (string, error) 
 // in proportion to what changed. ErrTooOld says that the log does not reach back so far, or that the state was
 // never issued.
 func ChangesSince(ctx context.Context, r Reader, account, kind, since string, limit int) (Changes, error) {
+	all, err := ChangesByType(ctx, r, account, []string{kind}, since, limit)
+	return all[kind], err
+}
+
+// ChangesByType reads the changes of several types since a state, in step: each has the same new state, that of the
+// last commit that touched any of them. At most limit ids are told when limit is positive; one that occurs in several
+// types counts once. The errors are those of ChangesSince.
+func ChangesByType(ctx context.Context, r Reader, account string, kinds []string, since string, limit int) (map[string]Changes, error) {
 	from, err := parsePosition(since)
 	if err != nil {
-		return Changes{}, err
+		return nil, err
 	}
-	now, err := readUint(ctx, r, stateKey(account, kind))
+	now, err := lastOf(ctx, r, account, kinds)
 	if err != nil {
-		return Changes{}, fmt.Errorf("read state of %s: %w", kind, err)
+		return nil, err
 	}
 	if err := reachable(ctx, r, account, from); err != nil {
-		return Changes{}, err
+		return nil, err
 	}
-	m := merger{kind: kind, limit: limit, at: from, seen: map[string]int{}}
+	m := merger{kinds: kinds, limit: limit, at: from, seen: map[Change]int{}, ids: map[string]bool{}}
 	if from.seq < now {
 		if err := m.read(ctx, r, account); err != nil {
-			return Changes{}, err
+			return nil, err
 		}
 	}
-	out := m.result()
-	out.Old, out.New = since, position{seq: now}.String()
-	if m.full {
-		out.New, out.HasMore = m.at.String(), true
+	out := map[string]Changes{}
+	for _, kind := range kinds {
+		c := m.result(kind)
+		c.Old, c.New = since, position{seq: now}.String()
+		if m.full {
+			c.New, c.HasMore = m.at.String(), true
+		}
+		out[kind] = c
 	}
 	return out, nil
+}
+
+// LastState returns the state of several types together: the sequence number of the last commit that touched one.
+func LastState(ctx context.Context, r Reader, account string, kinds []string) (string, error) {
+	seq, err := lastOf(ctx, r, account, kinds)
+	return position{seq: seq}.String(), err
+}
+
+func lastOf(ctx context.Context, r Reader, account string, kinds []string) (last uint64, err error) {
+	for _, kind := range kinds {
+		seq, err := readUint(ctx, r, stateKey(account, kind))
+		if err != nil {
+			return 0, fmt.Errorf("read state of %s: %w", kind, err)
+		}
+		last = max(last, seq)
+	}
+	return last, nil
+}
+
+// Later returns the later of two states; a state that was never issued is the earlier one.
+func Later(a, b string) string {
+	x, errX := parsePosition(a)
+	y, errY := parsePosition(b)
+	if errX != nil || (errY == nil && (y.seq > x.seq || (y.seq == x.seq && y.part > x.part))) {
+		return b
+	}
+	return a
 }
 
 // reachable returns ErrTooOld unless the log holds everything after p.
@@ -105,17 +145,19 @@ func reachable(ctx context.Context, r Reader, account string, p position) error 
 
 // merger folds log entries into one net change per object.
 type merger struct {
-	kind  string
+	kinds []string
 	limit int
 	at    position
 	full  bool
 	nets  []net
-	seen  map[string]int
+	// seen finds the net of a type and id, ids are those that were met.
+	seen map[Change]int
+	ids  map[string]bool
 }
 
 // net is the sum of an object's changes.
 type net struct {
-	id          string
+	kind, id    string
 	first, last ChangeKind
 	minor       bool
 }
@@ -147,17 +189,19 @@ func (m *merger) read(ctx context.Context, r Reader, account string) error {
 func (m *merger) entry(changes []Change) {
 	start := min(m.at.part, len(changes))
 	for i, c := range changes[start:] {
-		if c.Kind == 0 || c.Type != m.kind {
+		if c.Kind == 0 || !slices.Contains(m.kinds, c.Type) {
 			continue
 		}
-		at, known := m.seen[c.ID]
-		if !known && m.limit > 0 && len(m.nets) == m.limit {
+		key := Change{Type: c.Type, ID: c.ID}
+		at, known := m.seen[key]
+		if m.limit > 0 && len(m.ids) == m.limit && !m.ids[c.ID] {
 			m.at.part, m.full = start+i, true
 			return
 		}
+		m.ids[c.ID] = true
 		if !known {
-			m.seen[c.ID] = len(m.nets)
-			m.nets = append(m.nets, net{id: c.ID, first: c.Kind, last: c.Kind, minor: c.Minor})
+			m.seen[key] = len(m.nets)
+			m.nets = append(m.nets, net{kind: c.Type, id: c.ID, first: c.Kind, last: c.Kind, minor: c.Minor})
 			continue
 		}
 		m.nets[at].last = c.Kind
@@ -165,9 +209,12 @@ func (m *merger) entry(changes []Change) {
 	}
 }
 
-func (m *merger) result() Changes {
+func (m *merger) result(kind string) Changes {
 	out := Changes{Created: []string{}, Updated: []string{}, Destroyed: []string{}, OnlyMinor: true}
 	for _, n := range m.nets {
+		if n.kind != kind {
+			continue
+		}
 		out.OnlyMinor = out.OnlyMinor && n.minor
 		switch {
 		case n.first == Created && n.last == Destroyed:

@@ -74,3 +74,14 @@ func FuzzLogEntries(f *testing.F) {
 		}
 	})
 }
+
+func TestLaterStateIsChosen(t *testing.T) {
+	t.Parallel()
+	for _, tc := range [][3]string{
+		{"1", "2", "2"}, {"10", "9", "10"}, {"3", "3-1", "3-1"}, {"3-2", "3-1", "3-2"}, {"4", "3-9", "4"}, {"x", "1", "1"}, {"1", "x", "1"}, {"5", "5", "5"},
+	} {
+		if got := Later(tc[0], tc[1]); got != tc[2] {
+			t.Errorf("Later(%q, %q) = %q, want %q", tc[0], tc[1], got, tc[2])
+		}
+	}
+}

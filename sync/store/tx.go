@@ -161,6 +161,9 @@ func (tx *Tx) Changed(c Change) {
 		have.Kind = 0
 	case c.Kind == Destroyed:
 		have.Kind, have.Minor = Destroyed, false
+	case have.Kind == Destroyed && c.Kind == Created:
+		// It left a list and came back.
+		have.Kind = Updated
 	case c.Kind == Updated:
 		have.Minor = have.Minor && c.Minor
 	}
@@ -174,6 +177,15 @@ func (tx *Tx) NewState(kind string) string {
 		return ""
 	}
 	return position{seq: tx.seq}.String()
+}
+
+// Seq returns the sequence number that the commit has if the Tx logs a change.
+func (tx *Tx) Seq() (uint64, error) {
+	seq, err := readUint(tx.ctx, tx.snap, seqKey(tx.account))
+	if err != nil {
+		return 0, fmt.Errorf("read sequence: %w", err)
+	}
+	return seq + 1, nil
 }
 
 // log adds the sequence number, the log entry and the states of the types to the batch.

@@ -123,6 +123,42 @@ func changesComeInPortions(t *testing.T, f Factory) {
 	}
 }
 
+func typesChangeInStep(t *testing.T, f Factory) {
+	e := open(t, f)
+	j := journal(t, e, store.Options{})
+	as := func(kind store.ChangeKind, typ, id string) store.Change {
+		return store.Change{Type: typ, ID: id, Kind: kind}
+	}
+	err := j.Update(t.Context(), "acc", func(tx *store.Tx) error {
+		seq, err := tx.Seq()
+		equal(t, "sequence", seq, uint64(1))
+		tx.Changed(as(store.Created, "A", "x"))
+		return err
+	})
+	wantErr(t, "update", err, nil)
+	update(t, j, as(store.Destroyed, "A", "x"), as(store.Created, "B", "x"), as(store.Created, "B", "y"))
+	// What leaves and comes back within a commit was there before and after.
+	update(t, j, as(store.Destroyed, "B", "y"), as(store.Created, "B", "y"), as(store.Created, "C", "z"))
+	kinds := []string{"A", "B"}
+	last, err := store.LastState(t.Context(), e, "acc", kinds)
+	equal(t, "state", last, "3")
+	wantErr(t, "state", err, nil)
+	all, err := store.ChangesByType(t.Context(), e, "acc", kinds, "1", 0)
+	wantErr(t, "changes", err, nil)
+	equal(t, "A", all["A"].Destroyed, []string{"x"})
+	equal(t, "B", all["B"].Created, []string{"x", "y"})
+	equal(t, "states", []string{all["A"].New, all["B"].New, all["B"].Old}, []string{"3", "3", "1"})
+	back, err := store.ChangesByType(t.Context(), e, "acc", kinds, "2", 0)
+	wantErr(t, "changes", err, nil)
+	equal(t, "back", back["B"].Updated, []string{"y"})
+	part, err := store.ChangesByType(t.Context(), e, "acc", kinds, "1", 1)
+	wantErr(t, "changes", err, nil)
+	equal(t, "one id of two types", []int{len(part["A"].Destroyed), len(part["B"].Created)}, []int{1, 1})
+	equal(t, "more", part["A"].HasMore && part["B"].HasMore && part["A"].New == part["B"].New, true)
+	_, err = store.ChangesByType(t.Context(), e, "acc", kinds, "9", 0)
+	wantErr(t, "unknown state", err, store.ErrTooOld)
+}
+
 func trimmedLogsSaySo(t *testing.T, f Factory) {
 	e := open(t, f)
 	j := journal(t, e, store.Options{KeepLog: 8})

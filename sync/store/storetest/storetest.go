@@ -44,6 +44,7 @@ func Run(t *testing.T, f Factory) {
 		"BlobsRaceWithTheirCollector":   blobsRaceWithTheirCollector,
 		"ChangesFollowTheSequence":      changesFollowTheSequence,
 		"ChangesComeInPortions":         changesComeInPortions,
+		"TypesChangeInStep":             typesChangeInStep,
 		"TrimmedLogsSaySo":              trimmedLogsSaySo,
 		"FailedUpdatesLeaveNothing":     failedUpdatesLeaveNothing,
 		"PanicsLeaveNothingOpen":        panicsLeaveNothingOpen,
