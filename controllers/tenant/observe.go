@@ -175,9 +175,9 @@ func (c *Controller) reportsOf(ctx context.Context, ref v1alpha1.RegionReference
 		return nil, fmt.Errorf("list reports of region %q: %w", ref, err)
 	}
 	byReplica := map[string]tenantdoc.TenantReport{}
-	spoken := slices.ContainsFunc(list.Items, hasSpoken)
+	spoken := slices.ContainsFunc(list.Items, func(report corev1.ConfigMap) bool { return hasSpoken(&report) })
 	for i := range list.Items {
-		if spoken && !hasSpoken(list.Items[i]) {
+		if spoken && !hasSpoken(&list.Items[i]) {
 			continue
 		}
 		replica := list.Items[i].Labels[tenantdoc.LabelReplica]
@@ -194,7 +194,7 @@ func (c *Controller) reportsOf(ctx context.Context, ref v1alpha1.RegionReference
 }
 
 // hasSpoken tells whether a replica has written its report.
-func hasSpoken(report corev1.ConfigMap) bool { return report.Data[tenantdoc.ReportKey] != "" }
+func hasSpoken(report *corev1.ConfigMap) bool { return report.Data[tenantdoc.ReportKey] != "" }
 
 // observeDomains asks the ledger for the holder of each domain. Tenants that no
 // longer claim a domain but still serve it hold it until they stop.

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
 )
@@ -44,6 +45,25 @@ func (r *reports) read(cm *corev1.ConfigMap) map[string]tenantdoc.TenantReport {
 	}
 	r.known[key] = decoded{uid: cm.UID, resourceVersion: cm.ResourceVersion, tenants: tenants}
 	return tenants
+}
+
+// reportVersion is one version of a report; the zero one is that of no report.
+type reportVersion struct {
+	region  string // as a tenant names it
+	spoken  bool   // whether its replica has written it
+	tenants map[string]tenantdoc.TenantReport
+}
+
+func (r *reports) version(obj client.Object) reportVersion {
+	cm, ok := obj.(*corev1.ConfigMap)
+	if !ok {
+		return reportVersion{}
+	}
+	return reportVersion{
+		region:  cm.Namespace + "/" + cm.Labels[tenantdoc.LabelRegion],
+		spoken:  hasSpoken(cm),
+		tenants: r.read(cm),
+	}
 }
 
 func (r *reports) forget(cm *corev1.ConfigMap) {

@@ -221,11 +221,18 @@ func namedRequests(tenants []string) []reconcile.Request {
 }
 
 // reportHandler enqueues the tenants of which a report says something new. Where
-// only counts moved, their minute is waited for.
+// only counts moved, their minute is waited for. A replica that begins to speak, or
+// is no more, says something new of every tenant of its region: what it does not
+// mention it does not enforce.
 func (c *Controller) reportHandler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	enqueue := func(q queue, before, after map[string]tenantdoc.TenantReport) {
-		enforcement, counts := changed(before, after)
+	enqueue := func(ctx context.Context, q queue, before, after reportVersion) {
+		if before.spoken != after.spoken {
+			for _, r := range c.tenantsOfReport(ctx, before, after) {
+				q.Add(r)
+			}
+		}
+		enforcement, counts := changed(before.tenants, after.tenants)
 		for _, r := range namedRequests(enforcement) {
 			q.Add(r)
 		}
@@ -233,23 +240,29 @@ func (c *Controller) reportHandler() handler.EventHandler {
 			q.AddAfter(r, countsEvery+time.Second)
 		}
 	}
-	read := func(obj client.Object) map[string]tenantdoc.TenantReport {
-		if cm, ok := obj.(*corev1.ConfigMap); ok {
-			return c.reports.read(cm)
-		}
-		return nil
-	}
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(q, nil, read(e.Object)) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
-			before := read(e.ObjectOld)
-			enqueue(q, before, read(e.ObjectNew))
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			enqueue(ctx, q, reportVersion{}, c.reports.version(e.Object))
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
-			enqueue(q, read(e.Object), nil)
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			before := c.reports.version(e.ObjectOld)
+			enqueue(ctx, q, before, c.reports.version(e.ObjectNew))
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			enqueue(ctx, q, c.reports.version(e.Object), reportVersion{})
 			if cm, ok := e.Object.(*corev1.ConfigMap); ok {
 				c.reports.forget(cm)
 			}
 		},
 	}
+}
+
+// tenantsOfReport are all those of the region that a report is about.
+func (c *Controller) tenantsOfReport(ctx context.Context, versions ...reportVersion) []reconcile.Request {
+	for _, v := range versions {
+		if v.region != "" {
+			return c.tenants(ctx, client.MatchingFields{indexRegion: v.region})
+		}
+	}
+	return nil
 }
