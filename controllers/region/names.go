@@ -31,6 +31,9 @@ func (n names) tls() string     { return n.region + "-sync-tls" }
 func (n names) bundle() string  { return n.region + "-ca" }
 func (n names) pods() string    { return n.region + "-sync-pods" }
 func (n names) deny() string    { return n.region + "-sync-deny" }
+func (n names) mail(protocol string) string {
+	return n.sync() + "-" + protocol
+}
 func (n names) replica() string { return n.region + "-sync-0" }
 func (n names) claim() string   { return dataVolume + "-" + n.replica() }
 
