@@ -29,6 +29,11 @@ func buildMailService(r *v1alpha1.MailboxRegion, port mailPort) *corev1.Service 
 			}},
 		},
 	}
+	if port.protocol == protocolSMTP {
+		// The process that gave a message to some of its recipients remembers them: the
+		// next try shall find it.
+		service.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	}
 	expose(service, port.exposure, true)
 	if in := inboundOf(r); balanced(port) && in.ClientCertificates == nil {
 		service.Spec.LoadBalancerSourceRanges = networks(in.AllowedNetworks)
