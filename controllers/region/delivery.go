@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -90,18 +91,18 @@ func (c *Controller) observeDelivery(ctx context.Context, f *Facts) error {
 func (c *Controller) readDelivery(ctx context.Context, r *v1alpha1.MailboxRegion, now time.Time) (DeliveryFacts, error) {
 	secrets := newSecretReader(c.live, r.Namespace, v1alpha1.ConditionDeliveryReady)
 	var facts DeliveryFacts
-	digest := sha256.New()
-	bundles := bundlesOf(r)
-	for _, b := range bundles {
+	var authorities []string
+	for _, b := range bundlesOf(r) {
 		pem, problem, err := secrets.bundle(ctx, b)
 		if err != nil || problem != nil {
 			facts.Problem = problem
 			return facts, err
 		}
-		fmt.Fprintf(digest, "%s %d\n%s", b.field, len(pem), pem)
+		authorities = append(authorities, b.field+"\n"+pem)
 	}
-	if len(bundles) > 0 {
-		facts.Revision = hex.EncodeToString(digest.Sum(nil)[:8])
+	if len(authorities) > 0 {
+		sum := sha256.Sum256([]byte(strings.Join(authorities, "\n")))
+		facts.Revision = hex.EncodeToString(sum[:8])
 	}
 	var err error
 	if host := smartHostOf(r); host != nil && host.ClientCertificateSecretRef != nil {

@@ -183,11 +183,15 @@ func (s *secretReader) value(ctx context.Context, field string, ref v1alpha1.Sec
 	}
 	switch {
 	case secret == nil:
-		return nil, &Obstacle{s.condition, v1alpha1.ReasonSecretNotFound,
-			fmt.Sprintf("%s: Secret %q does not exist: create it with %s under the key %q", field, ref.Name, what, ref.Key)}, nil
+		return nil, &Obstacle{
+			s.condition, v1alpha1.ReasonSecretNotFound,
+			fmt.Sprintf("%s: Secret %q does not exist: create it with %s under the key %q", field, ref.Name, what, ref.Key),
+		}, nil
 	case len(secret.Data[ref.Key]) == 0:
-		return nil, &Obstacle{s.condition, v1alpha1.ReasonSecretMalformed,
-			fmt.Sprintf("%s: Secret %q has nothing under the key %q: put %s there", field, ref.Name, ref.Key, what)}, nil
+		return nil, &Obstacle{
+			s.condition, v1alpha1.ReasonSecretMalformed,
+			fmt.Sprintf("%s: Secret %q has nothing under the key %q: put %s there", field, ref.Name, ref.Key, what),
+		}, nil
 	default:
 		return secret.Data[ref.Key], nil, nil
 	}

@@ -63,11 +63,10 @@ func startTLS(c *textproto.Conn) error {
 	if _, _, err := c.ReadResponse(220); err != nil {
 		return fmt.Errorf("greeting: %w", err)
 	}
-	if _, err := command(c, 250, "LHLO relay.example"); err != nil {
+	if err := command(c, 250, "LHLO relay.example"); err != nil {
 		return err
 	}
-	_, err := command(c, 220, "STARTTLS")
-	return err
+	return command(c, 220, "STARTTLS")
 }
 
 // transact brings a message. Its reply is that for the one recipient.
@@ -78,7 +77,7 @@ func transact(c *textproto.Conn, from, to string, message []byte) (string, error
 	}{
 		{250, "LHLO relay.example"}, {250, "MAIL FROM:<" + from + ">"}, {250, "RCPT TO:<" + to + ">"}, {354, "DATA"},
 	} {
-		if _, err := command(c, step.code, step.line); err != nil {
+		if err := command(c, step.code, step.line); err != nil {
 			return "", err
 		}
 	}
@@ -93,18 +92,16 @@ func transact(c *textproto.Conn, from, to string, message []byte) (string, error
 	if err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
-	_, err = command(c, 221, "QUIT")
-	return reply, err
+	return reply, command(c, 221, "QUIT")
 }
 
 // command sends a line and reads the answer.
-func command(c *textproto.Conn, code int, line string) (string, error) {
+func command(c *textproto.Conn, code int, line string) error {
 	if err := c.PrintfLine("%s", line); err != nil {
-		return "", fmt.Errorf("%q: %w", line, err)
+		return fmt.Errorf("%q: %w", line, err)
 	}
-	_, reply, err := c.ReadResponse(code)
-	if err != nil {
-		return "", fmt.Errorf("%q: %w", line, err)
+	if _, _, err := c.ReadResponse(code); err != nil {
+		return fmt.Errorf("%q: %w", line, err)
 	}
-	return reply, nil
+	return nil
 }
