@@ -185,8 +185,12 @@ func TestALoadBalancerForMailKeepsTheAddressesOfServers(t *testing.T) {
 		t.Errorf("DeliveryReady is %+v once there is an address, want True", c)
 	}
 	w.declare(r, func(spec *v1alpha1.MailboxRegionSpec) { spec.Delivery.Inbound.SMTP.Service = nil })
-	if got := service().Spec; got.Type != corev1.ServiceTypeClusterIP || got.ExternalTrafficPolicy != "" || got.LoadBalancerSourceRanges != nil {
+	got := service().Spec
+	if got.Type != corev1.ServiceTypeClusterIP || got.ExternalTrafficPolicy != "" || got.LoadBalancerSourceRanges != nil {
 		t.Errorf("the Service is %+v once it is no longer exposed, want ClusterIP with nothing of a load balancer", got)
+	}
+	if got.SessionAffinity != corev1.ServiceAffinityClientIP {
+		t.Errorf("the Service has session affinity %s, want %s: the replica remembers what it delivered", got.SessionAffinity, corev1.ServiceAffinityClientIP)
 	}
 }
 

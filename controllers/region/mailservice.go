@@ -29,9 +29,9 @@ func buildMailService(r *v1alpha1.MailboxRegion, port mailPort) *corev1.Service 
 			}},
 		},
 	}
-	if port.protocol == protocolSMTP {
+	if port.protocol == protocolSMTP && !balanced(port) {
 		// The process that gave a message to some of its recipients remembers them: the
-		// next try shall find it.
+		// next try shall find it. Some load balancers refuse to be asked for that.
 		service.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 	}
 	expose(service, port.exposure, true)
