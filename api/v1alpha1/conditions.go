@@ -32,6 +32,9 @@ const (
 	ConditionWorkloadAvailable = "WorkloadAvailable"
 	// ConditionEndpointReady tells whether clients can reach the region.
 	ConditionEndpointReady = "EndpointReady"
+	// ConditionDeliveryReady tells whether mail can enter and leave the region as
+	// spec.delivery says.
+	ConditionDeliveryReady = "DeliveryReady"
 	// ConditionClusterReachable tells whether the region's cluster answers; Unknown
 	// after a grace period when it does not.
 	ConditionClusterReachable = "ClusterReachable"
@@ -138,6 +141,11 @@ const (
 	ReasonPodsNotReady = "PodsNotReady"
 	// ReasonAddressPending: the load balancer has no address yet.
 	ReasonAddressPending = "AddressPending"
+	// ReasonNotConfigured: nothing is asked for, which is no error.
+	ReasonNotConfigured = "NotConfigured"
+	// ReasonInvalidCertificate: a certificate or key that is referred to cannot be used,
+	// the message says why.
+	ReasonInvalidCertificate = "InvalidCertificate"
 	// ReasonHostnameTaken: another region of this cluster has the same hostname.
 	ReasonHostnameTaken = "HostnameTaken"
 	// ReasonLocal: the region runs in this cluster.

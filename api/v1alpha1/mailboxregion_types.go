@@ -229,6 +229,15 @@ type MailboxRegionSpec struct {
 	// storage is where the region keeps its mailboxes.
 	// +required
 	Storage RegionStorage `json:"storage"`
+	// delivery is how mail enters and leaves the region; by neither way when absent.
+	// +optional
+	Delivery *RegionDelivery `json:"delivery,omitempty"`
+	// push is how the region identifies itself to push services.
+	// +optional
+	Push RegionPush `json:"push,omitzero"`
+	// limits of what clients may use.
+	// +optional
+	Limits RegionLimits `json:"limits,omitzero"`
 	// replicas of the sync server, with storage.postgres; 1 when absent.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000

@@ -17,6 +17,9 @@ const (
 	// AnnotationDatabases marks on the sync pods which state of the Secrets with the
 	// connection strings they were started with: another state replaces them.
 	AnnotationDatabases = "mail.bailiwick.dev/databases"
+	// AnnotationDelivery marks on the sync pods which authorities of mail servers they
+	// were started with: others replace them.
+	AnnotationDelivery = "mail.bailiwick.dev/delivery"
 	// AnnotationJurisdiction tells of a volume claim whose mail it holds, as
 	// "cloud/geography/country". A region elsewhere is not given the claim.
 	AnnotationJurisdiction = "mail.bailiwick.dev/jurisdiction"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,7 +152,7 @@ var changes = []change{
 
 func TestRulesAcceptAndRefuseWithTheRemedy(t *testing.T) {
 	t.Parallel()
-	for i, c := range changes {
+	for i, c := range slices.Concat(changes, deliveryChanges) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			check(t, c, fmt.Sprintf("case-%d", i))
@@ -209,7 +210,7 @@ func TestEachRuleOfEachKindHasARefusingCase(t *testing.T) {
 }
 
 func refusedBySomeCase(kind, message string) bool {
-	for _, c := range changes {
+	for _, c := range slices.Concat(changes, deliveryChanges) {
 		if c.kind == kind && c.message != "" && strings.HasPrefix(message, c.message) {
 			return true
 		}

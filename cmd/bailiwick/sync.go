@@ -37,8 +37,10 @@ type syncFlags struct {
 	delivery           deliveryFlags
 }
 
-func newSyncCommand() *cobra.Command {
-	f := &syncFlags{}
+func newSyncCommand() *cobra.Command { return (&syncFlags{}).command() }
+
+// command is the command whose flags are kept in f.
+func (f *syncFlags) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sync",
 		Short: "Serve the mailboxes of one region",

@@ -67,6 +67,7 @@ func (c *Controller) forget(f *Facts) {
 	c.counted.forget(f.Region.UID)
 	c.certificates.Forget(types.NamespacedName{Namespace: f.Region.Namespace, Name: namesOf(f.Region).tls()})
 	c.storage.forget(f.Region.UID)
+	c.delivery.forget(f.Region.UID)
 	c.writer.Announce(f.Region, retained(f)...)
 }
 

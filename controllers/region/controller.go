@@ -46,7 +46,8 @@ type Controller struct {
 	reports      *reportMemo
 	documents    *documentMemo
 	counted      clock
-	storage      storageMemo
+	storage      declaredMemo[StorageFacts]
+	delivery     declaredMemo[DeliveryFacts]
 	now          func() time.Time
 }
 

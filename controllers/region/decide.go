@@ -68,7 +68,7 @@ func decide(f *Facts, s Settings) Decision {
 		Now: f.Now, Cloud: string(f.Region.Spec.Cloud), Authority: f.Authority, Wanted: d.Request, Serving: f.Serving,
 	})
 	d.Plan.Wanted = d.wanted(f, s)
-	d.Plan.Prune = append(surplusReports(f), surplusAutoscaler(f)...)
+	d.Plan.Prune = slices.Concat(surplusReports(f), surplusAutoscaler(f), surplusMailPorts(f))
 	d.Plan.Release = released(f)
 	return d
 }
@@ -99,7 +99,7 @@ func certificateRequest(f *Facts) authority.Request {
 		algorithm = v1alpha1.KeyECDSAP256
 	}
 	return authority.Request{
-		Hosts:     authority.ServingHosts(string(f.Region.Spec.Endpoint.Hostname), namesOf(f.Region).sync(), f.Region.Namespace),
+		Hosts:     append(authority.ServingHosts(string(f.Region.Spec.Endpoint.Hostname), namesOf(f.Region).sync(), f.Region.Namespace), mailHosts(f.Region)...),
 		Algorithm: algorithm,
 		Lifetime:  lifetime,
 	}
@@ -121,6 +121,9 @@ func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 		list = append(list, buildBundle(r, f.Authority.Bundle()))
 	}
 	list = append(list, buildService(r))
+	for _, port := range mailPorts(r) {
+		list = append(list, buildMailService(r, port))
+	}
 	if !f.onPostgres() {
 		list = append(list, buildHeadlessService(r))
 	}
@@ -128,7 +131,7 @@ func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 	if f.Claim != nil && requested(f.Claim.Spec.Resources.Requests).Cmp(r.Spec.Storage.Embedded.Size) < 0 {
 		list = append(list, buildClaim(r))
 	}
-	if !d.starts(f) {
+	if !d.starts(f) || held(f) {
 		return list
 	}
 	return append(list, workload(f, s)...)
@@ -138,7 +141,7 @@ func (d *Decision) wanted(f *Facts, s Settings) []client.Object {
 func workload(f *Facts, s Settings) []client.Object {
 	r := f.Region
 	if !f.onPostgres() {
-		return []client.Object{buildStatefulSet(r, f.Cloud, s.Image, templateSize(f))}
+		return []client.Object{buildStatefulSet(f, s.Image, templateSize(f))}
 	}
 	list := []client.Object{buildDeployment(f, s.Image)}
 	if r.Spec.Autoscaling != nil {
@@ -150,7 +153,7 @@ func workload(f *Facts, s Settings) []client.Object {
 // released are the replicas of a Deployment that an autoscaler gets to own. Without
 // this their number would fall to one when the operator ceases to declare it.
 func released(f *Facts) []apply.Release {
-	if f.Region.Spec.Autoscaling == nil || f.Deployment == nil || f.Autoscaler != nil || f.Deployment.Spec.Replicas == nil {
+	if held(f) || f.Region.Spec.Autoscaling == nil || f.Deployment == nil || f.Autoscaler != nil || f.Deployment.Spec.Replicas == nil {
 		return nil
 	}
 	return []apply.Release{{Object: f.Deployment, Fields: map[string]any{"spec": map[string]any{"replicas": *f.Deployment.Spec.Replicas}}}}
@@ -158,7 +161,7 @@ func released(f *Facts) []apply.Release {
 
 // surplusAutoscaler is one that the spec asks for no longer.
 func surplusAutoscaler(f *Facts) []client.Object {
-	if f.Autoscaler == nil || f.Region.Spec.Autoscaling != nil {
+	if held(f) || f.Autoscaler == nil || f.Region.Spec.Autoscaling != nil {
 		return nil
 	}
 	return []client.Object{f.Autoscaler}
@@ -173,10 +176,15 @@ func issuerPorts(f *Facts) []int32 {
 }
 
 // starts tells whether there are, or will be, sync servers. A server without a
-// certificate is not started; one that runs is left running.
+// certificate, or without what delivery needs, is not started; one that runs is left
+// running.
 func (d *Decision) starts(f *Facts) bool {
-	return f.running() || (len(d.Obstacles) == 0 && d.Deleting == nil && d.Certificate.Action != authority.Wait)
+	return f.running() || (len(d.Obstacles) == 0 && d.Deleting == nil && d.Certificate.Action != authority.Wait && !held(f))
 }
+
+// held tells whether the sync servers are left as they are. A pod that needs an object
+// which is missing would not start, and take the mailboxes along.
+func held(f *Facts) bool { return f.Delivery.Problem != nil }
 
 // templateSize is the size in the template of the claim: that of the StatefulSet
 // which exists, because it cannot change there, and else that of the spec.

@@ -164,7 +164,7 @@ func TestWithoutAnAuthorityTheServerIsNotStarted(t *testing.T) {
 func TestAServerThatRunsIsLeftRunningWithoutAnAuthority(t *testing.T) {
 	t.Parallel()
 	f := plainFacts(t)
-	f.StatefulSet = buildStatefulSet(f.Region, f.Cloud, "old", resource.MustParse("50Gi"))
+	f.StatefulSet = buildStatefulSet(f, "old", resource.MustParse("50Gi"))
 	f.Found = append(f.Found, f.StatefulSet)
 	f.Authority, f.AuthorityProblem = nil, "tls.key: not a key"
 	d := decide(f, testSettings())
@@ -381,7 +381,7 @@ func TestARegionIsReadyWhenEverythingIs(t *testing.T) {
 	}
 	f.Secret = buildSecret(f.Region, data)
 	f.Serving = authority.Examine(f.Authority, data)
-	f.StatefulSet = buildStatefulSet(f.Region, f.Cloud, "image", resource.MustParse("50Gi"))
+	f.StatefulSet = buildStatefulSet(f, "image", resource.MustParse("50Gi"))
 	f.StatefulSet.Status = appsv1.StatefulSetStatus{ReadyReplicas: 1, UpdatedReplicas: 1}
 	f.Claim = buildClaim(f.Region)
 	f.Claim.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}

@@ -36,6 +36,7 @@ var judges = []struct {
 	{v1alpha1.ConditionCertificateReady, judgeCertificate},
 	{v1alpha1.ConditionStorageReady, judgeStorage},
 	{v1alpha1.ConditionEndpointReady, judgeEndpoint},
+	{v1alpha1.ConditionDeliveryReady, judgeDelivery},
 	{v1alpha1.ConditionWorkloadAvailable, judgeWorkload},
 	{v1alpha1.ConditionTenantsSynced, judgeTenants},
 }
@@ -87,6 +88,9 @@ func conditionOf(failure apply.Failure) string {
 	case kindSecret:
 		return v1alpha1.ConditionCertificateReady
 	case kindService:
+		if ofMailPort(failure.Name) {
+			return v1alpha1.ConditionDeliveryReady
+		}
 		return v1alpha1.ConditionEndpointReady
 	case kindClaim:
 		return v1alpha1.ConditionStorageReady

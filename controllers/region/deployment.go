@@ -2,7 +2,6 @@ package region
 
 import (
 	"cmp"
-	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -21,9 +20,6 @@ const defaultCPUPercent = 70
 // replaces them. While an autoscaler owns the number of replicas it is left out.
 func buildDeployment(f *Facts, image string) *appsv1.Deployment {
 	r := f.Region
-	annotations := map[string]string{}
-	maps.Copy(annotations, r.Spec.Template.Annotations)
-	annotations[v1alpha1.AnnotationDatabases] = f.Storage.Revision
 	return &appsv1.Deployment{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),
 		Spec: appsv1.DeploymentSpec{
@@ -32,7 +28,7 @@ func buildDeployment(f *Facts, image string) *appsv1.Deployment {
 			Selector:             &metav1.LabelSelector{MatchLabels: selectorOf(r)},
 			Strategy:             strategy(f),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(r), Annotations: annotations},
+				ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(r), Annotations: templateAnnotations(f)},
 				Spec:       buildPod(r, f.Cloud, image),
 			},
 		},

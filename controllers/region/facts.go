@@ -41,6 +41,9 @@ type Facts struct {
 	Autoscaler  *autoscalingv2.HorizontalPodAutoscaler
 	Service     *corev1.Service
 	Claim       *corev1.PersistentVolumeClaim
+	// MailPorts are the Services of the ports at which mail comes in, by protocol. Those
+	// that do not exist are not in it.
+	MailPorts map[string]*corev1.Service
 	// Pods of the region, sorted by name.
 	Pods []*corev1.Pod
 	// Tenants that name the region, sorted by "namespace/name".
@@ -51,6 +54,8 @@ type Facts struct {
 	Together ReplicaFacts
 	// Storage is what the Secrets that spec.storage names say.
 	Storage StorageFacts
+	// Delivery is what the objects that spec.delivery names say.
+	Delivery DeliveryFacts
 	// Rival is the "namespace/name" of the region that has the hostname; empty when
 	// this region may have it.
 	Rival string

@@ -68,7 +68,50 @@ func fullFacts(t testing.TB) *Facts {
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("4Gi")},
 		},
 	}
+	spec.Delivery = fullDelivery()
+	f.Delivery.Revision = "5d0c6f1a2b3e4978"
+	spec.Push = v1alpha1.RegionPush{KeyGeneration: 2}
+	spec.Limits = v1alpha1.RegionLimits{RequestSlots: 64, ConnectionsPerAddress: 200}
 	f.Tenants = []TenantFacts{{Name: "agency/agency", UID: "u", Generation: 1, IssuerPorts: []int32{443, 9443}}}
+	return f
+}
+
+// fullDelivery uses every field that there is.
+func fullDelivery() *v1alpha1.RegionDelivery {
+	return &v1alpha1.RegionDelivery{
+		Inbound: &v1alpha1.InboundDelivery{
+			SMTP: &v1alpha1.DeliveryPort{Service: &v1alpha1.ServiceEndpoint{
+				Type: v1alpha1.ServiceLoadBalancer, Annotations: map[string]string{"dns.example/name": "in.virginia"}, LoadBalancerClass: "example.com/internal",
+			}},
+			LMTP:            &v1alpha1.DeliveryPort{Port: 2024},
+			AllowedNetworks: []v1alpha1.NetworkPrefix{"192.0.2.9/24", "2001:db8:0::/32", "192.0.2.0/24"},
+			ClientCertificates: &v1alpha1.PeerCertificates{
+				CABundle: v1alpha1.CertificateReference{ConfigMapRef: &v1alpha1.ConfigMapKeyReference{Name: "relays", Key: "roots.pem"}},
+				Names:    []v1alpha1.PeerName{"spiffe://agency.us/mx", "mx.agency.us"},
+			},
+			Hostname:       "in.virginia.agency.us",
+			MaxMessageSize: new(resource.MustParse("30Mi")),
+		},
+		Outbound: &v1alpha1.OutboundDelivery{SmartHost: v1alpha1.SmartHost{
+			Host: "relay.agency.us", TLS: v1alpha1.SmartHostImplicit,
+			CABundle:                   &v1alpha1.CertificateReference{SecretRef: &v1alpha1.SecretKeyReference{Name: "relay", Key: "roots.pem"}},
+			ClientCertificateSecretRef: &v1alpha1.TLSSecretReference{Name: "relay-client"},
+		}},
+	}
+}
+
+// deliveryFacts are those of a region to which a network brings mail through a load
+// balancer, and from which mail leaves by an address.
+func deliveryFacts(t testing.TB) *Facts {
+	t.Helper()
+	f := plainFacts(t)
+	f.Region.Spec.Delivery = &v1alpha1.RegionDelivery{
+		Inbound: &v1alpha1.InboundDelivery{
+			LMTP:            &v1alpha1.DeliveryPort{Service: &v1alpha1.ServiceEndpoint{Type: v1alpha1.ServiceLoadBalancer}},
+			AllowedNetworks: []v1alpha1.NetworkPrefix{"192.0.2.0/24", "198.51.100.0/24"},
+		},
+		Outbound: &v1alpha1.OutboundDelivery{SmartHost: v1alpha1.SmartHost{Host: "2001:db8::25"}},
+	}
 	return f
 }
 
@@ -163,7 +206,8 @@ func render(t *testing.T, f *Facts) []byte {
 
 func TestObjectsAreWhatTheGoldenFilesShow(t *testing.T) {
 	for name, facts := range map[string]*Facts{
-		"plain.yaml": plainFacts(t), "full.yaml": fullFacts(t), "postgres.yaml": postgresFacts(t), "postgres-full.yaml": postgresFullFacts(t),
+		"plain.yaml": plainFacts(t), "full.yaml": fullFacts(t), "delivery.yaml": deliveryFacts(t),
+		"postgres.yaml": postgresFacts(t), "postgres-full.yaml": postgresFullFacts(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join("testdata", name)
@@ -192,8 +236,8 @@ func TestPodsSatisfyTheRestrictedPodSecurityStandard(t *testing.T) {
 	}
 	restricted := psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}
 	templates := map[string]corev1.PodTemplateSpec{}
-	for name, f := range map[string]*Facts{"plain": plainFacts(t), "full": fullFacts(t)} {
-		templates[name] = buildStatefulSet(f.Region, f.Cloud, "image", resource.MustParse("1Gi")).Spec.Template
+	for name, f := range map[string]*Facts{"plain": plainFacts(t), "full": fullFacts(t), "delivery": deliveryFacts(t)} {
+		templates[name] = buildStatefulSet(f, "image", resource.MustParse("1Gi")).Spec.Template
 	}
 	for name, f := range map[string]*Facts{"postgres": postgresFacts(t), "postgres-full": postgresFullFacts(t)} {
 		templates[name] = buildDeployment(f, "image").Spec.Template

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
+	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 )
 
 // maxMemoised bounds a memo. When it is reached everything is decoded once more,
@@ -141,6 +142,42 @@ func portOf(raw string) int32 {
 		return portService
 	}
 	return int32(port)
+}
+
+// declaredMemo remembers what the objects said that the spec of a region names, so that
+// a reconcile in which nothing changed reads none. It is safe for concurrent use.
+type declaredMemo[T any] struct {
+	mu    sync.Mutex
+	known map[types.UID]remembered[T]
+}
+
+type remembered[T any] struct {
+	generation int64
+	until      time.Time
+	facts      T
+}
+
+// get gives what is known of this generation of a region, unless it is too old.
+func (m *declaredMemo[T]) get(r *v1alpha1.MailboxRegion, now time.Time) (T, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.known[r.UID]
+	return known.facts, ok && known.generation == r.Generation && now.Before(known.until)
+}
+
+func (m *declaredMemo[T]) set(r *v1alpha1.MailboxRegion, facts T, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[types.UID]remembered[T]{}
+	}
+	m.known[r.UID] = remembered[T]{r.Generation, until, facts}
+}
+
+func (m *declaredMemo[T]) forget(uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, uid)
 }
 
 // clock remembers when something was done last for an object.

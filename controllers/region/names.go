@@ -26,13 +26,14 @@ type names struct{ region string }
 
 func namesOf(r *v1alpha1.MailboxRegion) names { return names{r.Name} }
 
-func (n names) sync() string    { return n.region + "-sync" }
-func (n names) tls() string     { return n.region + "-sync-tls" }
-func (n names) bundle() string  { return n.region + "-ca" }
-func (n names) pods() string    { return n.region + "-sync-pods" }
-func (n names) deny() string    { return n.region + "-sync-deny" }
-func (n names) replica() string { return n.region + "-sync-0" }
-func (n names) claim() string   { return dataVolume + "-" + n.replica() }
+func (n names) sync() string                { return n.region + "-sync" }
+func (n names) tls() string                 { return n.region + "-sync-tls" }
+func (n names) bundle() string              { return n.region + "-ca" }
+func (n names) pods() string                { return n.region + "-sync-pods" }
+func (n names) deny() string                { return n.region + "-sync-deny" }
+func (n names) mail(protocol string) string { return n.sync() + "-" + protocol }
+func (n names) replica() string             { return n.region + "-sync-0" }
+func (n names) claim() string               { return dataVolume + "-" + n.replica() }
 
 // selectorOf selects the sync pods of a region.
 func selectorOf(r *v1alpha1.MailboxRegion) map[string]string {

@@ -32,18 +32,27 @@ func buildService(r *v1alpha1.MailboxRegion) *corev1.Service {
 			}},
 		},
 	}
-	endpoint := r.Spec.Endpoint.Service
+	expose(service, r.Spec.Endpoint.Service, r.Spec.Limits.ConnectionsPerAddress > 0)
+	return service
+}
+
+// expose makes a Service as it is declared; one of the cluster only when nothing is.
+// Where addresses count, those of clients are kept: by default every connection through
+// a load balancer seems to come from a node.
+func expose(service *corev1.Service, endpoint *v1alpha1.ServiceEndpoint, addressesCount bool) {
 	if endpoint == nil {
-		return service
+		return
 	}
 	service.Annotations = maps.Clone(endpoint.Annotations)
 	if endpoint.Type == v1alpha1.ServiceLoadBalancer {
 		service.Spec.Type = corev1.ServiceTypeLoadBalancer
+		if addressesCount {
+			service.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+		}
 	}
 	if endpoint.LoadBalancerClass != "" {
 		service.Spec.LoadBalancerClass = new(endpoint.LoadBalancerClass)
 	}
-	return service
 }
 
 // buildHeadlessService gives the replicas their names within the cluster.
@@ -76,7 +85,7 @@ func buildDenyPolicy(r *v1alpha1.MailboxRegion) *networkingv1.NetworkPolicy {
 // buildAllowPolicy allows what the sync server needs: clients from anywhere,
 // scrapes from the operator's namespace and those marked for monitoring, name
 // resolution, the API server, and the keys of the issuers and what stores the mail on
-// their ports. Link-local addresses, where clouds keep their metadata services, are
+// their ports, and delivery as it is declared. Link-local addresses, where clouds keep their metadata services, are
 // never reached.
 func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issuerPorts, storagePorts []int32) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{
@@ -96,10 +105,7 @@ func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issue
 					Ports: append(tcp(portDNS), port(corev1.ProtocolUDP, portDNS)),
 					To:    []networkingv1.NetworkPolicyPeer{namespacePeer(corev1.LabelMetadataName, metav1.NamespaceSystem)},
 				},
-				{Ports: tcp(outwardPorts(slices.Concat(issuerPorts, storagePorts))...), To: []networkingv1.NetworkPolicyPeer{
-					{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: []string{"169.254.0.0/16"}}},
-					{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: []string{"fe80::/10"}}},
-				}},
+				{Ports: tcp(outwardPorts(slices.Concat(issuerPorts, storagePorts))...), To: anywhere()},
 			},
 		},
 	}
@@ -108,10 +114,25 @@ func buildAllowPolicy(r *v1alpha1.MailboxRegion, operatorNamespace string, issue
 		// not cover the databases that run in this cluster.
 		policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{
 			Ports: tcp(compacted(storagePorts)...),
-			To:    []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{}}},
+			To:    []networkingv1.NetworkPolicyPeer{podsAnywhere()},
 		})
 	}
+	policy.Spec.Ingress = append(policy.Spec.Ingress, mailIngress(r)...)
+	policy.Spec.Egress = append(policy.Spec.Egress, mailEgress(r)...)
 	return policy
+}
+
+// anywhere are all addresses but the link-local ones.
+func anywhere() []networkingv1.NetworkPolicyPeer {
+	return []networkingv1.NetworkPolicyPeer{
+		{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: []string{"169.254.0.0/16"}}},
+		{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: []string{"fe80::/10"}}},
+	}
+}
+
+// podsAnywhere are the pods of every namespace.
+func podsAnywhere() networkingv1.NetworkPolicyPeer {
+	return networkingv1.NetworkPolicyPeer{NamespaceSelector: &metav1.LabelSelector{}}
 }
 
 // outwardPorts are those of the API server and others, sorted, each once.

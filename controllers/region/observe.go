@@ -38,7 +38,7 @@ func (c *Controller) observe(ctx context.Context, name client.ObjectKey) (*Facts
 		return nil, err
 	}
 	steps := []func(context.Context, *Facts) error{
-		c.observeCloud, c.observeObjects, c.observePods, c.observeReplicas, c.observeTenants, c.observeRivals, c.observeKubeConfig, c.observeStorage,
+		c.observeCloud, c.observeObjects, c.observePods, c.observeReplicas, c.observeTenants, c.observeRivals, c.observeKubeConfig, c.observeStorage, c.observeDelivery,
 	}
 	for _, step := range steps {
 		if err := step(ctx, f); err != nil {
@@ -99,7 +99,7 @@ func (c *Controller) observeObjects(ctx context.Context, f *Facts) error {
 		{n.deny(), &networkingv1.NetworkPolicy{}, nil},
 		{n.sync(), &networkingv1.NetworkPolicy{}, nil},
 	}
-	for _, w := range append(wanted, seekWorkload(f)...) {
+	for _, w := range slices.Concat(wanted, seekMailPorts(f), seekWorkload(f)) {
 		found, err := c.get(ctx, f.Region.Namespace, w.name, w.obj)
 		if err != nil {
 			return err
@@ -138,6 +138,18 @@ func seekWorkload(f *Facts) []sought {
 		{n.sync(), set, func() { f.StatefulSet = set }},
 		{n.claim(), claim, func() { f.Claim = claim }},
 	}
+}
+
+// seekMailPorts gives the Services at which mail comes in, also when the spec asks for
+// them no longer.
+func seekMailPorts(f *Facts) []sought {
+	f.MailPorts = map[string]*corev1.Service{}
+	list := make([]sought, 0, len(mailProtocols))
+	for _, protocol := range mailProtocols {
+		service := &corev1.Service{}
+		list = append(list, sought{namesOf(f.Region).mail(protocol), service, func() { f.MailPorts[protocol] = service }})
+	}
+	return list
 }
 
 // observeTenants finds the tenants that name the region, and the generation of the

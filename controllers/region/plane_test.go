@@ -208,7 +208,7 @@ func (w *world) restart(wr *wire) {
 		w.t.Fatal(err)
 	}
 	// Discovery is not part of what a reconcile costs.
-	for _, obj := range []client.Object{&v1alpha1.MailboxRegion{}, &corev1.Secret{}} {
+	for _, obj := range []client.Object{&v1alpha1.MailboxRegion{}, &corev1.Secret{}, &corev1.ConfigMap{}} {
 		if _, err := live.IsObjectNamespaced(obj); err != nil {
 			w.t.Fatal(err)
 		}

@@ -16,7 +16,11 @@ import (
 // pods wait for, so that nobody has to read logs to learn that an image is missing.
 func judgeWorkload(f *Facts, d Decision, _ Outcome) conditions.Dependent {
 	const condition = v1alpha1.ConditionWorkloadAvailable
-	if !d.starts(f) {
+	switch {
+	case d.starts(f):
+	case held(f):
+		return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, "the sync server starts when spec.delivery can be used, see "+v1alpha1.ConditionDeliveryReady)
+	default:
 		return conditions.Waiting(condition, v1alpha1.ReasonPodsNotReady, "the sync server starts when there is a serving certificate")
 	}
 	if f.onPostgres() {

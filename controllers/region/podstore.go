@@ -25,17 +25,18 @@ const (
 	modeSecret = 0o440
 )
 
-// podStore is what the storage of a region adds to its pods.
-type podStore struct {
+// podPart is what a part of the spec adds to the pods of a region.
+type podPart struct {
 	arguments []string
+	ports     []corev1.ContainerPort
 	mounts    []corev1.VolumeMount
 	volumes   []corev1.Volume
 }
 
 // storeOf gives the store of a region's pods: the volume of the claim, or the DSN files
 // of the databases, and the credentials of the object storage.
-func storeOf(r *v1alpha1.MailboxRegion) podStore {
-	var s podStore
+func storeOf(r *v1alpha1.MailboxRegion) podPart {
+	var s podPart
 	if r.Spec.Storage.Postgres == nil {
 		s.arguments = []string{"--data-dir=" + pathData}
 		s.mounts = []corev1.VolumeMount{{Name: dataVolume, MountPath: pathData}}
@@ -50,7 +51,7 @@ func storeOf(r *v1alpha1.MailboxRegion) podStore {
 
 // databases mounts one DSN file for each cell, and beside them the authorities that
 // the Secrets offer.
-func (s *podStore) databases(cells []cell) {
+func (p *podPart) databases(cells []cell) {
 	var files, authorities []corev1.VolumeProjection
 	seen := map[v1alpha1.ObjectName]bool{}
 	for _, c := range cells {
@@ -60,27 +61,27 @@ func (s *podStore) databases(cells []cell) {
 		}
 		seen[c.ref.Name] = true
 	}
-	s.arguments = append(s.arguments, "--postgres-dsn-dir="+pathDatabases)
-	s.add(databasesVolume, pathDatabases, corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(int32(modeSecret)), Sources: files}})
-	s.add(authoritiesVolume, pathAuthorities, corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(int32(modeSecret)), Sources: authorities}})
+	p.arguments = append(p.arguments, "--postgres-dsn-dir="+pathDatabases)
+	p.add(databasesVolume, pathDatabases, corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(int32(modeSecret)), Sources: files}})
+	p.add(authoritiesVolume, pathAuthorities, corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(int32(modeSecret)), Sources: authorities}})
 }
 
-func (s *podStore) objects(o *v1alpha1.ObjectStorage) {
-	s.arguments = append(s.arguments,
+func (p *podPart) objects(o *v1alpha1.ObjectStorage) {
+	p.arguments = append(p.arguments,
 		"--s3-endpoint="+endpointURL(o.Endpoint),
 		"--s3-bucket="+o.Bucket,
 		"--s3-credentials-file="+pathObjects+"/"+fileCredentials,
 	)
-	s.add(objectsVolume, pathObjects, corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+	p.add(objectsVolume, pathObjects, corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 		SecretName:  string(o.CredentialsSecretRef.Name),
 		DefaultMode: new(int32(modeSecret)),
 		Items:       []corev1.KeyToPath{{Key: o.CredentialsSecretRef.Key, Path: fileCredentials}},
 	}})
 }
 
-func (s *podStore) add(name, path string, source corev1.VolumeSource) {
-	s.mounts = append(s.mounts, corev1.VolumeMount{Name: name, MountPath: path, ReadOnly: true})
-	s.volumes = append(s.volumes, corev1.Volume{Name: name, VolumeSource: source})
+func (p *podPart) add(name, path string, source corev1.VolumeSource) {
+	p.mounts = append(p.mounts, corev1.VolumeMount{Name: name, MountPath: path, ReadOnly: true})
+	p.volumes = append(p.volumes, corev1.Volume{Name: name, VolumeSource: source})
 }
 
 func projected(secret v1alpha1.ObjectName, key, path string, optional *bool) corev1.VolumeProjection {

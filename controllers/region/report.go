@@ -110,8 +110,10 @@ func again(f *Facts, d Decision) time.Duration {
 	if f.Region.Spec.Cluster != nil {
 		sooner(countsEvery)
 	}
-	if !f.Storage.Until.IsZero() {
-		sooner(f.Storage.Until.Sub(f.Now))
+	for _, until := range []time.Time{f.Storage.Until, f.Delivery.Until} {
+		if !until.IsZero() {
+			sooner(until.Sub(f.Now))
+		}
 	}
 	return wait
 }

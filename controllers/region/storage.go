@@ -8,20 +8,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bailiwick-dev/bailiwick/api/v1alpha1"
 )
 
-// storageEvery is how long what the Secrets of a store say is remembered. They are the
-// user's and cannot be watched; while something is wrong with them they are read as
-// often as counts are.
+// storageEvery is how long what the objects of the user say is remembered that the spec
+// names: the Secrets of a store, and what delivery refers to. They cannot be watched;
+// while something is wrong with them they are read as often as counts are.
 const storageEvery = 10 * time.Minute
 
 // StorageFacts is what the Secrets that spec.storage names say.
@@ -71,41 +69,6 @@ func cellName(ref v1alpha1.SecretKeyReference) string {
 	return name + "-" + hex.EncodeToString(sum[:5])
 }
 
-// storageMemo remembers what the Secrets of regions said, so that a reconcile in which
-// nothing changed reads none. It is safe for concurrent use.
-type storageMemo struct {
-	mu    sync.Mutex
-	known map[types.UID]knownStorage
-}
-
-type knownStorage struct {
-	generation int64
-	facts      StorageFacts
-}
-
-// get gives what is known of this generation of a region, unless it is too old.
-func (m *storageMemo) get(r *v1alpha1.MailboxRegion, now time.Time) (StorageFacts, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	known, ok := m.known[r.UID]
-	return known.facts, ok && known.generation == r.Generation && now.Before(known.facts.Until)
-}
-
-func (m *storageMemo) set(r *v1alpha1.MailboxRegion, facts StorageFacts) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.known == nil {
-		m.known = map[types.UID]knownStorage{}
-	}
-	m.known[r.UID] = knownStorage{r.Generation, facts}
-}
-
-func (m *storageMemo) forget(uid types.UID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.known, uid)
-}
-
 // observeStorage reads the Secrets that spec.storage names, past the cache: they are
 // the user's and carry no label of ours.
 func (c *Controller) observeStorage(ctx context.Context, f *Facts) error {
@@ -125,13 +88,13 @@ func (c *Controller) observeStorage(ctx context.Context, f *Facts) error {
 	if facts.Problem != nil {
 		facts.Until = f.Now.Add(countsEvery)
 	}
-	c.storage.set(f.Region, facts)
+	c.storage.set(f.Region, facts, facts.Until)
 	f.Storage = facts
 	return nil
 }
 
 func (c *Controller) readStorage(ctx context.Context, r *v1alpha1.MailboxRegion) (StorageFacts, error) {
-	secrets := secretReader{live: c.live, namespace: r.Namespace, seen: map[v1alpha1.ObjectName]*corev1.Secret{}}
+	secrets := newSecretReader(c.live, r.Namespace, v1alpha1.ConditionStorageReady)
 	var facts StorageFacts
 	var states []string
 	for _, cell := range cellsOf(r) {
@@ -195,7 +158,13 @@ func holdsKeys(raw []byte) bool {
 type secretReader struct {
 	live      client.Reader
 	namespace string
+	// condition tells of what is missing.
+	condition string
 	seen      map[v1alpha1.ObjectName]*corev1.Secret
+}
+
+func newSecretReader(live client.Reader, namespace, condition string) *secretReader {
+	return &secretReader{live: live, namespace: namespace, condition: condition, seen: map[v1alpha1.ObjectName]*corev1.Secret{}}
 }
 
 // value gives what is under a key; an obstacle says what is missing.
@@ -214,11 +183,15 @@ func (s *secretReader) value(ctx context.Context, field string, ref v1alpha1.Sec
 	}
 	switch {
 	case secret == nil:
-		return nil, storageObstacle(v1alpha1.ReasonSecretNotFound,
-			fmt.Sprintf("%s: Secret %q does not exist: create it with %s under the key %q", field, ref.Name, what, ref.Key)), nil
+		return nil, &Obstacle{
+			s.condition, v1alpha1.ReasonSecretNotFound,
+			fmt.Sprintf("%s: Secret %q does not exist: create it with %s under the key %q", field, ref.Name, what, ref.Key),
+		}, nil
 	case len(secret.Data[ref.Key]) == 0:
-		return nil, storageObstacle(v1alpha1.ReasonSecretMalformed,
-			fmt.Sprintf("%s: Secret %q has nothing under the key %q: put %s there", field, ref.Name, ref.Key, what)), nil
+		return nil, &Obstacle{
+			s.condition, v1alpha1.ReasonSecretMalformed,
+			fmt.Sprintf("%s: Secret %q has nothing under the key %q: put %s there", field, ref.Name, ref.Key, what),
+		}, nil
 	default:
 		return secret.Data[ref.Key], nil, nil
 	}

@@ -3,6 +3,7 @@ package region
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -60,7 +61,8 @@ const (
 // buildStatefulSet gives the sync server of a region with an embedded store.
 // claimSize is the size in the template of the claim, which cannot change once the
 // StatefulSet exists: a volume grows by its claim.
-func buildStatefulSet(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, image string, claimSize resource.Quantity) *appsv1.StatefulSet {
+func buildStatefulSet(f *Facts, image string, claimSize resource.Quantity) *appsv1.StatefulSet {
+	r := f.Region
 	return &appsv1.StatefulSet{
 		ObjectMeta: metaOf(r, namesOf(r).sync()),
 		Spec: appsv1.StatefulSetSpec{
@@ -73,12 +75,30 @@ func buildStatefulSet(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud,
 				WhenScaled:  appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
 			},
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(r), Annotations: maps.Clone(r.Spec.Template.Annotations)},
-				Spec:       buildPod(r, cloud, image),
+				ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(r), Annotations: templateAnnotations(f)},
+				Spec:       buildPod(r, f.Cloud, image),
 			},
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{buildClaimTemplate(r, claimSize)},
 		},
 	}
+}
+
+// templateAnnotations are those of the spec, with the states of what the sync server
+// reads when it starts only: another state replaces the pods.
+func templateAnnotations(f *Facts) map[string]string {
+	annotations := maps.Clone(f.Region.Spec.Template.Annotations)
+	for name, revision := range map[string]string{
+		v1alpha1.AnnotationDatabases: f.Storage.Revision, v1alpha1.AnnotationDelivery: f.Delivery.Revision,
+	} {
+		if revision == "" {
+			continue
+		}
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[name] = revision
+	}
+	return annotations
 }
 
 func claimRetention(r *v1alpha1.MailboxRegion) appsv1.PersistentVolumeClaimRetentionPolicyType {
@@ -178,17 +198,17 @@ func spread(r *v1alpha1.MailboxRegion) []corev1.TopologySpreadConstraint {
 }
 
 func buildContainer(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, image string) corev1.Container {
-	resources := containerResources(r)
+	resources, mail := containerResources(r), deliveryOf(r)
 	return corev1.Container{
 		Name:            "sync",
 		Image:           image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            arguments(r, cloud),
 		Env:             environment(cloud, resources),
-		Ports: []corev1.ContainerPort{
+		Ports: append([]corev1.ContainerPort{
 			{Name: portNameHTTPS, ContainerPort: portHTTPS, Protocol: corev1.ProtocolTCP},
 			{Name: portNameMetrics, ContainerPort: portMetrics, Protocol: corev1.ProtocolTCP},
-		},
+		}, mail.ports...),
 		Resources: resources,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(false),
@@ -198,11 +218,11 @@ func buildContainer(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud, i
 		StartupProbe:   probe("/healthz", 1, 120),
 		LivenessProbe:  probe("/healthz", 10, 6),
 		ReadinessProbe: probe("/readyz", 2, 2),
-		VolumeMounts: append(storeOf(r).mounts,
-			corev1.VolumeMount{Name: tlsVolume, MountPath: pathTLS, ReadOnly: true},
-			corev1.VolumeMount{Name: tokenVolume, MountPath: pathServiceAccount, ReadOnly: true},
-			corev1.VolumeMount{Name: tempVolume, MountPath: pathTemp},
-		),
+		VolumeMounts: slices.Concat(storeOf(r).mounts, []corev1.VolumeMount{
+			{Name: tlsVolume, MountPath: pathTLS, ReadOnly: true},
+			{Name: tokenVolume, MountPath: pathServiceAccount, ReadOnly: true},
+			{Name: tempVolume, MountPath: pathTemp},
+		}, mail.mounts),
 	}
 }
 
@@ -232,12 +252,32 @@ func arguments(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud) []stri
 		"--tls-dir=" + pathTLS,
 	}
 	list = append(list, storeOf(r).arguments...)
-	return append(list,
+	list = append(list,
 		"--minimum-tls="+string(minimumTLS(cloud)),
 		"--documents-namespace="+r.Namespace,
 		"--service-account-dir="+pathServiceAccount,
 		"--replica=$(POD_NAME)",
 	)
+	return slices.Concat(list, deliveryOf(r).arguments, bounds(r))
+}
+
+// bounds are the arguments of spec.push and spec.limits. What is not declared is left to
+// the sync server.
+func bounds(r *v1alpha1.MailboxRegion) []string {
+	var list []string
+	for _, flag := range []struct {
+		name  string
+		value int64
+	}{
+		{"push-key-generation", r.Spec.Push.KeyGeneration},
+		{"request-slots", int64(r.Spec.Limits.RequestSlots)},
+		{"connections-per-address", int64(r.Spec.Limits.ConnectionsPerAddress)},
+	} {
+		if flag.value > 0 {
+			list = append(list, fmt.Sprintf("--%s=%d", flag.name, flag.value))
+		}
+	}
+	return list
 }
 
 func minimumTLS(cloud *v1alpha1.SovereignCloud) v1alpha1.TLSVersion {
@@ -281,7 +321,7 @@ func containerResources(r *v1alpha1.MailboxRegion) corev1.ResourceRequirements {
 }
 
 func buildVolumes(r *v1alpha1.MailboxRegion) []corev1.Volume {
-	return append([]corev1.Volume{
+	return slices.Concat([]corev1.Volume{
 		{Name: tlsVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName:  namesOf(r).tls(),
 			DefaultMode: new(int32(modeTLS)),
@@ -305,7 +345,7 @@ func buildVolumes(r *v1alpha1.MailboxRegion) []corev1.Volume {
 			},
 		}}},
 		{Name: tempVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse("1Gi"))}}},
-	}, storeOf(r).volumes...)
+	}, storeOf(r).volumes, deliveryOf(r).volumes)
 }
 
 // buildDisruptionBudget lets a drain take one replica at a time, and the only one too:

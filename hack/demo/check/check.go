@@ -31,6 +31,7 @@ func Run(ctx context.Context, w *world.World, node clients.Node, counts map[stri
 		{"refused tenant", c.refusedTenant},
 		{"mailboxes", c.mailboxes},
 		{"shared mailboxes", c.sharedMailboxes},
+		{"mail from outside", c.mailFromOutside},
 		{"command line", c.commandLine},
 		{"independent clients", c.independentClients},
 		{"wrong region", c.wrongRegion},

@@ -118,6 +118,35 @@ func TestConnectionsGoRoundAndSkipWhatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+func TestPodSeesTheAddressOfTheClient(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	f, err := listen(t.Context(), loopback, freePort(t, "127.0.0.1"), false, func() []string { return []string{listener.Addr().String()} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close(0)
+	for _, want := range []string{"127.88.0.9", "127.0.0.1"} {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(want)}}
+		client, err := dialer.Dial("tcp", f.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := seen.RemoteAddr().(*net.TCPAddr).IP.String(); got != want {
+			t.Errorf("the pod sees %s, want %s", got, want)
+		}
+		_, _ = client.Close(), seen.Close()
+	}
+}
+
 func TestConnectionWithoutAPodIsReset(t *testing.T) {
 	t.Parallel()
 	f, err := listen(t.Context(), loopback, freePort(t, "127.0.0.1"), false, func() []string { return nil })

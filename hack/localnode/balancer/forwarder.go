@@ -92,7 +92,7 @@ func (f *forwarder) forward(client net.Conn) {
 		return
 	}
 	defer f.drop(client)
-	server, err := f.dial()
+	server, err := f.dial(source(client))
 	if err != nil {
 		if tcp, ok := client.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0) // makes the close below a reset
@@ -119,8 +119,22 @@ func pass(to, from net.Conn) {
 	_, _ = to.Close(), from.Close()
 }
 
-// dial connects to the next pod in turn, or to one after it when that does not answer.
-func (f *forwarder) dial() (net.Conn, error) {
+// source is the address of a client on this machine, without its port: the pod shall see who connects, as it does by a
+// cluster IP and by a load balancer with the policy Local. It is nil for others.
+func source(client net.Conn) *net.TCPAddr {
+	peer, ok := client.RemoteAddr().(*net.TCPAddr)
+	if !ok || !peer.IP.IsLoopback() {
+		return nil
+	}
+	return &net.TCPAddr{IP: peer.IP}
+}
+
+// dial connects to the next pod in turn, or to one after it when that does not answer, from an address unless it is nil.
+func (f *forwarder) dial(from *net.TCPAddr) (net.Conn, error) {
+	dialer := net.Dialer{}
+	if from != nil {
+		dialer.LocalAddr, dialer.Control = from, choosePortLate
+	}
 	targets := f.targets()
 	f.mu.Lock()
 	first := f.next
@@ -130,7 +144,7 @@ func (f *forwarder) dial() (net.Conn, error) {
 	for i := range targets {
 		ctx, cancel := context.WithTimeout(f.life, dialTimeout)
 		var conn net.Conn
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp", targets[(first+i)%len(targets)])
+		conn, err = dialer.DialContext(ctx, "tcp", targets[(first+i)%len(targets)])
 		cancel()
 		if err == nil {
 			return conn, nil
