@@ -10,6 +10,7 @@ import (
 // collator makes keys of the Unicode Collation Algorithm (UTS 10). One is used by one caller at a time.
 type collator struct {
 	*unicode.Collator
+
 	buffer unicode.Buffer
 }
 
