@@ -82,7 +82,7 @@ func (c blobCopier) copy(ctx context.Context, call *Call, args *BlobCopyArgument
 func blobSetError(err error) *SetError {
 	switch {
 	case errors.Is(err, ErrBlobNotFound):
-		return &SetError{Type: SetErrorNotFound}
+		return &SetError{Type: SetErrorBlobNotFound}
 	case errors.Is(err, ErrBlobTooLarge):
 		return &SetError{Type: SetErrorTooLarge}
 	case errors.Is(err, ErrOverQuota):

@@ -41,6 +41,8 @@ const (
 	SetErrorInvalidProperties = "invalidProperties"
 	SetErrorSingleton         = "singleton"
 	SetErrorAlreadyExists     = "alreadyExists"
+	// SetErrorBlobNotFound is that of RFC 8621 §4.6.
+	SetErrorBlobNotFound = "blobNotFound"
 )
 
 // MethodError is the error response of a method call (RFC 8620 §3.6.2).

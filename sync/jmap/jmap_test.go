@@ -395,7 +395,7 @@ func TestBlobCopy(t *testing.T) {
 	for name, test := range map[string]struct{ args, want string }{
 		"each blob has its own outcome": {
 			`{"fromAccountId":"A1","accountId":"A2","blobIds":["b1","missing","large"]}`,
-			`["Blob/copy",{"fromAccountId":"A1","accountId":"A2","copied":{"b1":"A1A2b1"},"notCopied":{"missing":{"type":"notFound"},"large":{"type":"tooLarge"}}},"c"]`,
+			`["Blob/copy",{"fromAccountId":"A1","accountId":"A2","copied":{"b1":"A1A2b1"},"notCopied":{"missing":{"type":"blobNotFound"},"large":{"type":"tooLarge"}}},"c"]`,
 		},
 		"quota": {
 			`{"fromAccountId":"A3","accountId":"A1","blobIds":["full"]}`,

@@ -96,6 +96,17 @@ func TestMailIsDeliveredToEachRecipient(t *testing.T) {
 	}
 }
 
+func TestMailWithoutAHeaderIsDelivered(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	for i, content := range []string{"this is no message at all", "\x00\xff\r\n", "\r\na body"} {
+		o.deliver(delivery.Envelope{To: to("bob@agency.us")}, content)
+		got := o.bob.inbox()
+		equal(t, "kept whole", []any{len(got), strings.HasSuffix(strings.Join(got, "|"), content)}, []any{i + 1, true})
+		o.at = o.at.Add(time.Second)
+	}
+}
+
 func TestMailThatCannotBeKeptIsAnswered(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

@@ -3,7 +3,6 @@ package mail
 import (
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -17,12 +16,11 @@ import (
 // draft is an Email object that a client sent to be created, being checked and turned into a message (RFC 8621
 // section 4.6).
 type draft struct {
+	faults
+
 	edit    *edit
 	members map[string]json.RawMessage
 	values  map[string]bodyValue
-	// wrong are the properties that are invalid, and why.
-	wrong []string
-	why   []string
 	// missing are blob ids that do not exist.
 	missing []string
 	// attached is how many octets come from blobs.
@@ -70,34 +68,18 @@ func (m *emailSetter) draft(e *edit, raw json.RawMessage) (*incoming, error) {
 
 // refusal sums up what is wrong.
 func (d *draft) refusal() *jmap.SetError {
+	if refused := d.faults.refusal(); refused != nil {
+		return refused
+	}
 	switch {
-	case len(d.wrong) > 0:
-		slices.Sort(d.wrong)
-		return jmap.InvalidProperties(strings.Join(d.why, "; "), slices.Compact(d.wrong)...)
 	case len(d.missing) > 0:
 		slices.Sort(d.missing)
-		return &jmap.SetError{Type: "blobNotFound", Fields: map[string]any{"notFound": slices.Compact(d.missing)}}
+		return &jmap.SetError{Type: jmap.SetErrorBlobNotFound, Fields: map[string]any{"notFound": slices.Compact(d.missing)}}
 	case d.attached > maxSizeAttachments:
 		return &jmap.SetError{Type: jmap.SetErrorTooLarge, Description: "the attachments are larger than maxSizeAttachmentsPerEmail"}
 	default:
 		return nil
 	}
-}
-
-func (d *draft) invalid(property, why string) {
-	d.wrong = append(d.wrong, property)
-	d.why = append(d.why, property+": "+why)
-}
-
-// note keeps invalid properties to be reported with the others; any other error is returned.
-func (d *draft) note(err error) error {
-	refused, ok := errors.AsType[*jmap.SetError](err)
-	if !ok || refused.Type != jmap.SetErrorInvalidProperties {
-		return err
-	}
-	d.wrong = append(d.wrong, refused.Properties...)
-	d.why = append(d.why, refused.Description)
-	return nil
 }
 
 // metadata reads what does not go into the message.

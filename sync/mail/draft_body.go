@@ -233,6 +233,9 @@ func (d *draft) leaf(property string, p *draftPart, e *message.Entity) error {
 	case p.PartID != nil:
 		d.value(property, p, e)
 	default:
+		if property == "textBody" && e.Type == "" {
+			e.Type = "text/plain"
+		}
 		return d.blob(p, e)
 	}
 	return nil

@@ -190,6 +190,8 @@ func TestWrongDraftsAreRefused(t *testing.T) {
 		"type with parameters":    {object{"mailboxIds": in, "bodyValues": values, "textBody": []object{part(object{"type": "text/plain; charset=utf-8"})}}, "invalidProperties", []string{"textBody"}},
 		"type without a subtype":  {object{"mailboxIds": in, "bodyValues": values, "bodyStructure": part(object{"type": "text"})}, "invalidProperties", []string{"bodyStructure"}},
 		"part is no object":       {object{"mailboxIds": in, "attachments": []any{1}}, "invalidProperties", []string{"attachments"}},
+		"text that is missing":    {object{"mailboxIds": in, "textBody": []object{{"blobId": "B0"}}, "attachments": []object{{"blobId": "B1"}}}, "blobNotFound", []string{}},
+		"text of another type":    {object{"mailboxIds": in, "textBody": []object{{"blobId": "B0", "type": "text/html"}}}, "invalidProperties", []string{"textBody"}},
 		"blobs that are missing":  {object{"mailboxIds": in, "attachments": []object{{"blobId": "B0"}, {"blobId": "B1"}}}, "blobNotFound", []string{}},
 	} {
 		out := d.call("Email/set", object{"create": object{"x": c.email}})
@@ -207,4 +209,14 @@ func TestWrongDraftsAreRefused(t *testing.T) {
 	out := d.call("Email/set", object{"create": object{"x": object{"mailboxIds": in, "attachments": []object{{"blobId": large}, {"blobId": large}}}}})
 	kind, _ := setError(out, "notCreated", "x")
 	equal(t, "attachments over the limit", kind, "tooLarge")
+}
+
+func TestTextOfABlobIsPlainUnlessItSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	content := "Grüße\r\n"
+	id := d.create(object{"textBody": []object{{"blobId": d.upload(content), "charset": "utf-8"}}, "attachments": []object{{"blobId": d.upload(content)}}})
+	got := d.get(id, object{"fetchTextBodyValues": true, "bodyProperties": []string{"partId", "type", "charset"}}, "textBody", "attachments", "bodyValues")
+	equal(t, "types", []any{list(got["textBody"])[0]["type"], list(got["attachments"])[0]["type"]}, []any{"text/plain", "application/octet-stream"})
+	equal(t, "value", got["bodyValues"].(object)[str(list(got["textBody"])[0]["partId"])].(object)["value"], any("Grüße\n"))
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 )
 
 // emailImportArguments are the arguments of Email/import.
@@ -89,39 +90,54 @@ func (s *Service) emailImport(ctx context.Context, call *jmap.Call, args *emailI
 	}, nil
 }
 
-// importOne makes an email of a blob, or returns a SetError.
+// importOne makes an email of a blob, or returns a SetError, which names all that is wrong.
 func (e *edit) importOne(call *jmap.Call, raw json.RawMessage) (*email, error) {
 	var want emailToImport
 	if refused := jmap.DecodeObject(raw, &want); refused != nil {
 		return nil, refused
 	}
-	in := &incoming{}
-	var err error
-	if in.mailboxes, err = e.checkMailboxIDs(call, want.MailboxIDs); err != nil {
-		return nil, err
-	}
-	keywords, refused := limitedKeywords(want.Keywords)
-	if refused != nil {
-		return nil, refused
-	}
-	in.keywords = keywords
-	if want.ReceivedAt != nil {
-		in.dated = true
-		if in.received, err = parseUTC(*want.ReceivedAt); err != nil {
-			return nil, jmap.InvalidProperties("receivedAt: not a UTCDate such as 2026-11-23T18:25:00Z", "receivedAt")
-		}
-	}
-	ref, data, err := e.service.readBlob(e.ctx, e.actor, e.account, want.BlobID)
-	if errors.Is(err, jmap.ErrBlobNotFound) {
-		return nil, jmap.InvalidProperties(fmt.Sprintf("blobId: there is no blob %q", want.BlobID), "blobId")
-	}
+	f := &faults{}
+	in, err := e.importAs(call, &want, f)
 	if err != nil {
 		return nil, err
+	}
+	ref, data, err := e.service.readBlob(e.ctx, e.actor, e.account, want.BlobID)
+	switch {
+	case errors.Is(err, jmap.ErrBlobNotFound):
+		f.invalid("blobId", fmt.Sprintf("there is no blob %q", want.BlobID))
+	case err != nil:
+		return nil, err
+	}
+	if refused := f.refusal(); refused != nil {
+		return nil, refused
+	}
+	if !message.IsMessage(data) {
+		return nil, &jmap.SetError{Type: setErrorInvalidEmail, Description: "the blob is no message, which begins with a header: give the blobId of one"}
 	}
 	if in.data = data; len(ref.sections) == 0 {
 		in.blob = ref.hash
 	}
 	return e.addMessage(in)
+}
+
+// importAs reads where and as what a blob is imported. What is wrong with it is left to the faults.
+func (e *edit) importAs(call *jmap.Call, want *emailToImport, f *faults) (*incoming, error) {
+	in := &incoming{dated: want.ReceivedAt != nil}
+	var err error
+	if in.mailboxes, err = e.checkMailboxIDs(call, want.MailboxIDs); f.note(err) != nil {
+		return nil, err
+	}
+	keywords, refused := limitedKeywords(want.Keywords)
+	if refused != nil && f.note(refused) != nil {
+		return nil, refused
+	}
+	in.keywords = keywords
+	if in.dated {
+		if in.received, err = parseUTC(*want.ReceivedAt); err != nil {
+			f.invalid("receivedAt", "not a UTCDate such as 2026-11-23T18:25:00Z")
+		}
+	}
+	return in, nil
 }
 
 // addMessage makes an email of a message, or returns a SetError. Any content becomes an email as it is, but for
@@ -132,7 +148,7 @@ func (e *edit) addMessage(in *incoming) (*email, error) {
 	}
 	switch {
 	case len(in.data) == 0:
-		return nil, &jmap.SetError{Type: "invalidEmail", Description: "the message has no octets"}
+		return nil, &jmap.SetError{Type: setErrorInvalidEmail, Description: "the message has no octets"}
 	case len(in.data) > maxSizeMessage:
 		return nil, &jmap.SetError{Type: jmap.SetErrorTooLarge, Description: fmt.Sprintf("the message has %d octets, the limit is %d", len(in.data), int64(maxSizeMessage))}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail/label"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -37,8 +38,8 @@ type emailParseResponse struct {
 	NotFound    []string                  `json:"notFound"`
 }
 
-// emailParse answers Email/parse (RFC 8621 section 4.9). Any content is read as a message as far as it is one, but
-// for content of no octets, which is none.
+// emailParse answers Email/parse (RFC 8621 section 4.9). What begins as a message is read as far as it is one; all
+// else is none.
 func (s *Service) emailParse(ctx context.Context, call *jmap.Call, args *emailParseArguments) (*emailParseResponse, error) {
 	sel, err := s.selection(call, args.Properties, defaultParsed, args.bodyArguments)
 	if err != nil {
@@ -53,7 +54,7 @@ func (s *Service) emailParse(ctx context.Context, call *jmap.Call, args *emailPa
 			continue
 		case err != nil:
 			return nil, err
-		case len(data) == 0 || int64(len(data)) > maxSizeMessage:
+		case !message.IsMessage(data) || int64(len(data)) > maxSizeMessage:
 			out.NotParsable = append(out.NotParsable, id)
 			continue
 		}

@@ -121,9 +121,9 @@ func TestStrangeMessagesAreKeptWhole(t *testing.T) {
 	long := "x" + strings.Repeat("=?utf-8?q?=C3=A4?= ", 60_000)
 	for name, content := range map[string]string{
 		"broken MIME":           "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!\r\n--b\r\nno header",
-		"no header":             "this is no message at all",
-		"only NULs":             strings.Repeat("\x00", 100),
-		"octets":                "\xff\xfe\xfd\r\n\r\n\x80\x81",
+		"empty header":          "\r\nthis is a body",
+		"line of an mbox":       "From ann@agency.us Mon Nov 23 12:00:00 2026\r\nbody",
+		"octets":                "Subject: \xff\xfe\xfd\r\n\r\n\x80\x81\x00",
 		"header of a megabyte":  "Subject: " + long + "\r\nFrom: a@b\r\n\r\nbody",
 		"address of a megabyte": "To: " + strings.Repeat("someone@example.com, ", 50_000) + "\r\n\r\nbody",
 		"many fields":           strings.Repeat("X-Field: value\r\n", 70_000) + "\r\nbody",
@@ -152,10 +152,27 @@ func TestStrangeMessagesAreKeptWhole(t *testing.T) {
 			equal(t, name, len(list(email["headers"])), 70_000)
 		}
 	}
-	out := d.call("Email/import", object{"emails": object{"x": object{"blobId": d.upload(""), "mailboxIds": object{inbox: true}}}})
-	kind, _ := setError(out, "notCreated", "x")
-	equal(t, "no octets", kind, "invalidEmail")
-	equal(t, "no octets to parse", strs(d.call("Email/parse", object{"blobIds": []string{d.upload("")}})["notParsable"]), []string{d.upload("")})
+}
+
+func TestWhatBeginsWithNoHeaderIsNoMessage(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for name, content := range map[string]string{
+		"no octets":     "",
+		"text":          "this is no message at all",
+		"text in lines": "Dear Bob,\r\n\r\nSubject: what you asked\r\n",
+		"only NULs":     strings.Repeat("\x00", 100),
+		"octets":        "\xff\xfe\xfd: x\r\n\r\n\x80\x81",
+		"PDF":           "%PDF-1.4\n%\xe2\xe3\xcf\xd3\n",
+		"fold":          " Subject: hello\r\n\r\n",
+	} {
+		blob := d.upload(content)
+		out := d.call("Email/import", object{"emails": object{"x": object{"blobId": blob, "mailboxIds": object{d.role("inbox"): true}}}})
+		kind, _ := setError(out, "notCreated", "x")
+		equal(t, name, kind, "invalidEmail")
+		out = d.call("Email/parse", object{"blobIds": []string{blob}})
+		equal(t, name+" to parse", []any{out["parsed"], strs(out["notParsable"])}, []any{nil, []string{blob}})
+	}
 }
 
 func TestWrongImportsAreRefusedAlone(t *testing.T) {
@@ -180,6 +197,8 @@ func TestWrongImportsAreRefusedAlone(t *testing.T) {
 		"manyWords":   {object{"blobId": blob, "mailboxIds": in, "keywords": set(many)}, "tooManyKeywords", []string{}},
 		"receivedAt":  {object{"blobId": blob, "mailboxIds": in, "receivedAt": "2026-01-01T00:00:00+01:00"}, "invalidProperties", []string{"receivedAt"}},
 		"colour":      {object{"blobId": blob, "mailboxIds": in, "colour": 1}, "invalidProperties", []string{"colour"}},
+		"nothing":     {object{}, "invalidProperties", []string{"blobId", "mailboxIds"}},
+		"all":         {object{"blobId": "B0", "mailboxIds": object{"b999": true}, "keywords": object{"a b": true}, "receivedAt": "x"}, "invalidProperties", []string{"blobId", "keywords", "mailboxIds", "receivedAt"}},
 		"notCreation": {object{"blobId": blob, "mailboxIds": object{"#no": true}}, "invalidProperties", []string{"mailboxIds"}},
 	}
 	emails := object{"good": object{"blobId": blob, "mailboxIds": in}}

@@ -172,7 +172,8 @@ func TestMailboxesAreFilteredAndSorted(t *testing.T) {
 		args object
 		want string
 	}{
-		"by name":       {object{"sort": []object{{"property": "name"}}}, "Archive Deep Drafts Inbox Junk Sent Trash Work äpfel"},
+		"by name":       {object{"sort": []object{{"property": "name"}}}, "äpfel Archive Deep Drafts Inbox Junk Sent Trash Work"},
+		"by folded":     {object{"sort": []object{{"property": "name", "collation": "i;unicode-casemap"}}}, "Archive Deep Drafts Inbox Junk Sent Trash Work äpfel"},
 		"as a tree":     {object{"sort": bySort, "sortAsTree": true}, "Inbox Drafts Sent Archive äpfel Work Deep Junk Trash"},
 		"flat":          {object{"sort": bySort}, "Deep äpfel Work Inbox Drafts Sent Archive Junk Trash"},
 		"children":      {object{"sort": bySort, "filter": object{"parentId": archive}}, "äpfel Work"},

@@ -48,7 +48,8 @@ func checkCollation(c jmap.Comparator) error {
 	}
 }
 
-// collate returns what a string is sorted by.
+// collate returns what a string is sorted by: without a collation the order of the Unicode Collation Algorithm, which
+// puts letters with accents beside those without.
 func collate(s, collation string) string {
 	switch collation {
 	case collationOctet:
@@ -60,8 +61,10 @@ func collate(s, collation string) string {
 			}
 			return r
 		}, s)
-	default:
+	case collationUnicode:
 		return foldText(s)
+	default:
+		return rootKey(s)
 	}
 }
 

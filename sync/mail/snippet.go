@@ -36,7 +36,9 @@ func (a *snippetArguments) Validate(call *jmap.Call) error {
 type snippetResponse struct {
 	AccountID string                    `json:"accountId"`
 	List      jmap.List[*searchSnippet] `json:"list"`
-	NotFound  []string                  `json:"notFound"`
+	// NotFound is empty when all emails were found, as that of every other /get. The standard says null, and clients
+	// of both kinds read it.
+	NotFound jmap.List[string] `json:"notFound"`
 }
 
 // searchSnippet is a SearchSnippet (RFC 8621 section 5).

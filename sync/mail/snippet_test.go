@@ -14,7 +14,7 @@ func (d *desk) snippetOf(id string, filter object) [2]any {
 	d.tb.Helper()
 	out := d.call("SearchSnippet/get", object{"filter": filter, "emailIds": []string{id}})
 	got := list(out["list"])
-	if len(got) != 1 || got[0]["emailId"] != id || len(got[0]) != 3 || out["notFound"] != nil {
+	if len(got) != 1 || got[0]["emailId"] != id || len(got[0]) != 3 || len(strs(out["notFound"])) != 0 {
 		d.tb.Fatalf("SearchSnippet/get: %v", out)
 	}
 	return [2]any{got[0]["subject"], got[0]["preview"]}
@@ -103,7 +103,7 @@ func TestSnippetsOfUnknownEmailsAreNotFound(t *testing.T) {
 	equal(t, "response", any(out), normal(t, object{
 		"accountId": "a1", "list": []object{{"emailId": id, "subject": nil, "preview": nil}}, "notFound": []string{"#none", "m9"},
 	}))
-	equal(t, "nothing asked for", any(d.call("SearchSnippet/get", object{"emailIds": []string{}})), normal(t, object{"accountId": "a1", "list": []string{}, "notFound": nil}))
+	equal(t, "nothing asked for", any(d.call("SearchSnippet/get", object{"emailIds": []string{}})), normal(t, object{"accountId": "a1", "list": []string{}, "notFound": []string{}}))
 }
 
 func TestWrongSnippetCallsAreRefused(t *testing.T) {

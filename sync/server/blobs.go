@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -183,9 +184,19 @@ func downloadType(wanted string) (string, error) {
 	return formatted, nil
 }
 
+// attachment is the disposition of a download. A plain name is quoted even where it need not be: some clients look for
+// the quotes.
 func attachment(name string) string {
 	if name == "" {
 		return "attachment"
 	}
+	if isPlain(name) {
+		return `attachment; filename="` + name + `"`
+	}
 	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
+}
+
+// isPlain tells whether a name is printable ASCII that needs no escape between quotes.
+func isPlain(name string) bool {
+	return !strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' })
 }

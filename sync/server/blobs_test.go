@@ -203,11 +203,11 @@ func TestDownloadIsAnAttachmentOfTheAskedType(t *testing.T) {
 	r := start(t)
 	id := r.upload(t, "<script>").BlobID
 	for path, want := range map[string][2]string{
-		"/page.html?type=text/html":                     {"text/html", `attachment; filename=page.html`},
-		"/plain?type=Text%2FPlain%3B%20charset%3Dutf-8": {"text/plain; charset=utf-8", `attachment; filename=plain`},
+		"/page.html?type=text/html":                     {"text/html", `attachment; filename="page.html"`},
+		"/plain?type=Text%2FPlain%3B%20charset%3Dutf-8": {"text/plain; charset=utf-8", `attachment; filename="plain"`},
 		"/a%2Fb%20c.txt?type=text/plain":                {"text/plain", `attachment; filename="a/b c.txt"`},
 		"/gr%C3%BC%C3%9Fe.txt?type=text/plain":          {"text/plain", `attachment; filename*=utf-8''gr%C3%BC%C3%9Fe.txt`},
-		"/x":                                            {"application/octet-stream", `attachment; filename=x`},
+		"/x":                                            {"application/octet-stream", `attachment; filename="x"`},
 		"/":                                             {"application/octet-stream", `attachment`},
 	} {
 		resp, body := r.do(t, http.MethodGet, "/jmap/download/ada/"+id+path, "")

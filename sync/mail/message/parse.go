@@ -171,6 +171,13 @@ func splitHeader(data []byte, s Span) (header, body Span) {
 	return s, Span{s.End, s.End}
 }
 
+// IsMessage tells whether data begins as a message does: with a field, with the line that mbox files put before, or with
+// the empty line after a header of no fields. All else is content of another kind.
+func IsMessage(data []byte) bool {
+	line := bytes.TrimRight(nextLine(data), "\r\n")
+	return len(data) > 0 && (len(line) == 0 || startsHeader(line))
+}
+
 // startsHeader says whether a line can be the first of a header: a field, or the line that mbox files put before.
 func startsHeader(line []byte) bool {
 	if bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From ")) {
