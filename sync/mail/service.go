@@ -93,6 +93,8 @@ type Service struct {
 	blobs   *store.Blobs
 	// registered are the principals that are known to their tenants.
 	registered registered
+	// unshared are those with whom nothing is shared.
+	unshared unshared
 	opts       Options
 	// verified remembers verifications of signatures.
 	verified verified
@@ -133,10 +135,16 @@ func New(e store.Engine, o Options) (*Service, error) {
 
 // Capability returns JMAP Mail for registration with the server.
 func (s *Service) Capability() jmap.Capability {
+	whole, part := accountLimits(true), accountLimits(false)
 	return jmap.Capability{
 		URI:     CapabilityURI,
-		Account: accountLimits(true),
-		Of:      func(p *jmap.Principal, account string) any { return accountLimits(!p.Partial(account)) },
+		Account: whole,
+		Of: func(p *jmap.Principal, account string) any {
+			if p.Partial(account) {
+				return part
+			}
+			return whole
+		},
 		Partial: true,
 		Methods: map[string]jmap.Method{
 			"Mailbox/get":          jmap.Handle(s.mailboxGet),
