@@ -234,6 +234,9 @@ func encodeResult(value any) (json.RawMessage, error) {
 	if raw, ok := value.(json.RawMessage); ok {
 		return raw, nil
 	}
+	if a, ok := value.(appender); ok {
+		return a.appendJSON(nil)
+	}
 	buf := &bytes.Buffer{}
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)

@@ -76,7 +76,7 @@ func (s *Service) sessionState(p *Principal) (string, error) {
 	raw = appendText(raw, p.Address)
 	var err error
 	for _, uri := range s.changing {
-		if raw, err = appendValue(raw, s.sessionCapabilities[uri]); err != nil {
+		if raw, err = appendEncoded(raw, s.sessionCapabilities[uri]); err != nil {
 			return "", err
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Service) appendAccount(raw []byte, p *Principal, id string) (out []byte
 		if value == nil || c.Of == nil {
 			continue
 		}
-		if out, err = appendValue(out, value); err != nil {
+		if out, err = appendEncoded(out, value); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +120,7 @@ func appendText(raw []byte, text string) []byte {
 	return append(binary.AppendUvarint(raw, uint64(len(text))), text...)
 }
 
-func appendValue(raw []byte, value any) ([]byte, error) {
+func appendEncoded(raw []byte, value any) ([]byte, error) {
 	encoded, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("encode session: %w", err)

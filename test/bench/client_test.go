@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -15,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // endpoint is a JMAP server with an account, ours or a peer's.
@@ -118,21 +120,34 @@ func (e *endpoint) request(method, url, contentType string, body io.Reader) ([]b
 	}
 	req.Header.Set("Authorization", "Bearer "+e.token)
 	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Accept-Encoding", "gzip")
+	req.Header.Set("Accept-Encoding", "gzip, zstd")
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	content, err := read(resp)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: status %d: %s", method, url, resp.StatusCode, content)
+	}
+	return content, err
+}
+
+// unzstd decompresses whole answers; with no reader of its own it cannot fail to be made.
+var unzstd, _ = zstd.NewReader(nil)
+
+// read reads an answer in whichever coding the server chose.
+func read(resp *http.Response) ([]byte, error) {
 	reader := io.Reader(resp.Body)
+	var err error
 	if resp.Header.Get("Content-Encoding") == "gzip" {
 		if reader, err = gzip.NewReader(resp.Body); err != nil {
 			return nil, err
 		}
 	}
 	content, err := io.ReadAll(reader)
-	if err == nil && resp.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s %s: status %d: %s", method, url, resp.StatusCode, content)
+	if err == nil && resp.Header.Get("Content-Encoding") == "zstd" {
+		content, err = unzstd.DecodeAll(content, nil)
 	}
 	return content, err
 }
