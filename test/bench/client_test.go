@@ -209,13 +209,21 @@ func (e *endpoint) inbox(tb testing.TB) string {
 	return ""
 }
 
+// withoutPreview are rowProperties but for the preview.
+var withoutPreview = slices.DeleteFunc(slices.Clone(rowProperties), func(name string) bool { return name == "preview" })
+
 // newest asks for a page of an inbox, newest first, and its rows, in one request.
 func newest(inbox string, position, limit int) []call {
+	return page(inbox, position, limit, rowProperties)
+}
+
+// page is newest with some properties of the rows.
+func page(inbox string, position, limit int, properties []string) []call {
 	return []call{
 		{"Email/query", object{
 			"filter": object{"inMailbox": inbox}, "sort": []object{{"property": "receivedAt", "isAscending": false}},
 			"position": position, "limit": limit,
 		}},
-		{"Email/get", object{"#ids": object{"resultOf": "c0", "name": "Email/query", "path": "/ids"}, "properties": rowProperties}},
+		{"Email/get", object{"#ids": object{"resultOf": "c0", "name": "Email/query", "path": "/ids"}, "properties": properties}},
 	}
 }

@@ -123,8 +123,14 @@ func (c *imapClient) appendAll(list [][]byte) {
 	}
 }
 
+// imapRow is what a list shows of each message, but for a preview.
+const imapRow = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
+
+// imapPreview adds the preview: a client reads as much of the text as that of JMAP has.
+const imapPreview = imapRow + " BODY.PEEK[1]<0.256>"
+
 // list reads what a list of the whole inbox shows, as a client that keeps a mailbox in step does.
-func (c *imapClient) list() int {
+func (c *imapClient) list(items string) int {
 	c.tb.Helper()
-	return len(c.command("FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"))
+	return len(c.command("FETCH 1:* (" + items + ")"))
 }
