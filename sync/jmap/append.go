@@ -73,38 +73,40 @@ func appendComposite(b []byte, value any) ([]byte, error) {
 	return append(b, raw...), err
 }
 
-func appendArray[T any](b []byte, items []T) (out []byte, err error) {
-	out = append(b, '[')
+func appendArray[T any](b []byte, items []T) ([]byte, error) {
+	b = append(b, '[')
 	for i, item := range items {
 		if i > 0 {
-			out = append(out, ',')
+			b = append(b, ',')
 		}
-		if out, err = appendValue(out, item); err != nil {
+		var err error
+		if b, err = appendValue(b, item); err != nil {
 			return nil, err
 		}
 	}
-	return append(out, ']'), nil
+	return append(b, ']'), nil
 }
 
 // appendObject appends a map with its names in order.
-func appendObject[T any](b []byte, members map[string]T) (out []byte, err error) {
+func appendObject[T any](b []byte, members map[string]T) ([]byte, error) {
 	if members == nil {
 		return append(b, "null"...), nil
 	}
 	var few [16]string // most objects have no more members, and then the names take no memory
 	names := slices.AppendSeq(few[:0], maps.Keys(members))
 	slices.Sort(names)
-	out = append(b, '{')
+	b = append(b, '{')
 	for i, name := range names {
 		if i > 0 {
-			out = append(out, ',')
+			b = append(b, ',')
 		}
-		out = append(appendString(out, name), ':')
-		if out, err = appendValue(out, members[name]); err != nil {
+		b = append(appendString(b, name), ':')
+		var err error
+		if b, err = appendValue(b, members[name]); err != nil {
 			return nil, err
 		}
 	}
-	return append(out, '}'), nil
+	return append(b, '}'), nil
 }
 
 // appendString appends a string, with U+FFFD for what is no UTF-8, which is what the error is about.

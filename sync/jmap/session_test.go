@@ -8,7 +8,9 @@ import (
 // movingKey is the value of a capability that changes while the server runs.
 type movingKey struct{ key *string }
 
-func (k movingKey) MarshalJSON() ([]byte, error) { return json.Marshal(map[string]string{"key": *k.key}) }
+func (k movingKey) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"key": *k.key})
+}
 
 // TestSessionStateIsTheSameOnlyForTheSameSession holds the state, which is found without the object, against the object.
 func TestSessionStateIsTheSameOnlyForTheSameSession(t *testing.T) {

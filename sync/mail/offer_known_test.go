@@ -1,7 +1,7 @@
 package mail
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -34,7 +34,7 @@ func TestPrincipalsWithoutSharesAreRememberedWithinABound(t *testing.T) {
 	t.Parallel()
 	u := &unshared{}
 	for n := range maxUnshared + 1 {
-		u.add(fmt.Sprint(n), 0)
+		u.add(strconv.Itoa(n), 0)
 	}
 	if len(u.known) != 1 {
 		t.Fatalf("%d are remembered, want the last", len(u.known))

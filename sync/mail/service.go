@@ -95,7 +95,7 @@ type Service struct {
 	registered registered
 	// unshared are those with whom nothing is shared.
 	unshared unshared
-	opts       Options
+	opts     Options
 	// verified remembers verifications of signatures.
 	verified verified
 }

@@ -115,7 +115,7 @@ func BenchmarkColdSync(b *testing.B) {
 	got, plain := coldList(b, ours, len(list), rowProperties), coldList(b, ours, len(list), withoutPreview)
 	peer := startCyrus(b)
 	theirs := peer.mailbox(b, "user")
-	dialIMAP(b, peer.imap, "user").appendAll(list)
+	dialIMAP(b, peer.imap, "user").fill(list)
 	jmap, imap := coldList(b, theirs, len(list), rowProperties), coldIMAP(b, dialIMAP(b, peer.imap, "user"), len(list), imapPreview)
 	plainIMAP := coldIMAP(b, dialIMAP(b, peer.imap, "user"), len(list), imapRow)
 	got.report(b, "cold_sync_10k")
@@ -140,7 +140,7 @@ func coldDovecot(b *testing.B, list [][]byte) (cold, bool) {
 		return cold{}, false
 	}
 	c := d.dial(b)
-	c.appendAll(list)
+	c.fill(list)
 	c.command("SELECT INBOX")
 	c.list(dovecotPreview)
 	got, plain := coldIMAP(b, d.dial(b), len(list), dovecotPreview), coldIMAP(b, d.dial(b), len(list), imapRow)

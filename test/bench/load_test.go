@@ -277,7 +277,7 @@ func BenchmarkSearch(b *testing.B) {
 	r.fill(b, ours, list)
 	peer := startCyrus(b)
 	theirs := peer.mailbox(b, "user")
-	dialIMAP(b, peer.imap, "user").appendAll(list)
+	dialIMAP(b, peer.imap, "user").fill(list)
 	peer.index(b)
 	found, took := search(b, ours)
 	theirFound, theirTook := search(b, theirs)
