@@ -40,6 +40,8 @@ func appendValue(b []byte, value any) ([]byte, error) {
 		return append(b, "null"...), nil
 	case bool:
 		return strconv.AppendBool(b, v), nil
+	case int:
+		return strconv.AppendInt(b, int64(v), 10), nil
 	case int64:
 		return strconv.AppendInt(b, v, 10), nil
 	case string:
@@ -59,6 +61,8 @@ func appendComposite(b []byte, value any) ([]byte, error) {
 	case map[string]any:
 		return appendObject(b, v)
 	case map[string]bool:
+		return appendObject(b, v)
+	case map[string]string:
 		return appendObject(b, v)
 	case []string:
 		if v != nil {

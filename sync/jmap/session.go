@@ -121,11 +121,11 @@ func appendText(raw []byte, text string) []byte {
 }
 
 func appendEncoded(raw []byte, value any) ([]byte, error) {
-	encoded, err := json.Marshal(value)
+	raw, err := appendValue(raw, value)
 	if err != nil {
 		return nil, fmt.Errorf("encode session: %w", err)
 	}
-	return appendText(raw, string(encoded)), nil
+	return append(raw, 0), nil
 }
 
 func flag(set bool) byte {

@@ -90,7 +90,8 @@ func setDeadline(set func(time.Time) error, limit time.Duration) error {
 }
 
 // progressBody gives each read of a request body its own deadline, and none once the
-// body has been read: what follows is the server's time, not the client's. A deadline
+// body has been read: what follows is the server's time, not the client's; that of an
+// HTTP/2 stream has no effect any more then. A deadline
 // that was set a moment ago is left as it is, since moving one has its cost; the first
 // is that which the HTTP server gives each request.
 type progressBody struct {
@@ -99,6 +100,8 @@ type progressBody struct {
 	response *response
 	// moved is when the deadlines were last set.
 	moved time.Time
+	// whole is true when the deadline for reading is the connection's, not that of the request alone.
+	whole bool
 }
 
 // moment is the part of the time for progress in which a deadline is not moved.
@@ -113,7 +116,7 @@ func (b *progressBody) Read(p []byte) (int, error) {
 		b.moved = now
 	}
 	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && b.whole {
 		if err := b.response.readWithin(0); err != nil {
 			return n, err
 		}

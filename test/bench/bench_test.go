@@ -40,21 +40,18 @@ func BenchmarkInbox(b *testing.B) {
 // openInbox opens the newest page of the inbox again and again and returns the median.
 func openInbox(b *testing.B, e *endpoint) time.Duration {
 	b.Helper()
-	calls := newest(e.inbox(b), 0, 50)
-	return quantile(timed(b, 200, func() error {
-		answers, err := e.do(calls...)
-		if err == nil && bytes.Count(answers[1].Args, []byte(`"threadId"`)) != 50 {
-			err = fmt.Errorf("not 50 rows: %.200s", answers[1].Args)
+	return asked(b, e, 200, func(answers []answer) error {
+		if bytes.Count(answers[1].Args, []byte(`"threadId"`)) != 50 {
+			return fmt.Errorf("not 50 rows: %.200s", answers[1].Args)
 		}
-		return err
-	}), 0.5)
+		return nil
+	}, newest(e.inbox(b), 0, 50)...)
 }
 
 func changesWithoutAny(b *testing.B, e *endpoint) time.Duration {
 	b.Helper()
 	state := decode[struct{ State string }](b, e.must(b, call{"Email/get", object{"ids": []string{}}})[0]).State
-	changes := call{"Email/changes", object{"sinceState": state}}
-	return quantile(timed(b, 500, func() error { _, err := e.do(changes); return err }), 0.5)
+	return asked(b, e, 1000, func([]answer) error { return nil }, call{"Email/changes", object{"sinceState": state}})
 }
 
 // cold is how a mailbox is read for the first time: the octets on the wire for each message, and the time.

@@ -85,16 +85,26 @@ func (a *answer) UnmarshalJSON(raw []byte) error {
 
 // do sends method calls in one request, compressed answers accepted, and returns the answers.
 func (e *endpoint) do(calls ...call) ([]answer, error) {
+	raw, err := e.prepare(calls...)
+	if err != nil {
+		return nil, err
+	}
+	return e.send(raw)
+}
+
+// prepare encodes a request.
+func (e *endpoint) prepare(calls ...call) ([]byte, error) {
 	list := make([]any, len(calls))
 	for i, c := range calls {
 		args := object{"accountId": e.account}
 		maps.Copy(args, c.args)
 		list[i] = []any{c.method, args, fmt.Sprint("c", i)}
 	}
-	raw, err := json.Marshal(object{"using": e.using, "methodCalls": list})
-	if err != nil {
-		return nil, err
-	}
+	return json.Marshal(object{"using": e.using, "methodCalls": list})
+}
+
+// send sends a request that was encoded before.
+func (e *endpoint) send(raw []byte) ([]answer, error) {
 	body, err := e.request(http.MethodPost, e.api, "application/json", bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
@@ -175,6 +185,25 @@ func decode[T any](tb testing.TB, a answer) T {
 func quantile(samples []time.Duration, q float64) time.Duration {
 	slices.Sort(samples)
 	return samples[min(int(q*float64(len(samples))), len(samples)-1)]
+}
+
+// asked sends the same request again and again, after a few that are not counted, and returns the median of how long
+// the whole answer took. The client has encoded it before: what it costs a client to make a request is its own matter.
+func asked(tb testing.TB, e *endpoint, n int, check func([]answer) error, calls ...call) time.Duration {
+	tb.Helper()
+	const uncounted = 20
+	raw, err := e.prepare(calls...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	samples := timed(tb, uncounted+n, func() error {
+		answers, err := e.send(raw)
+		if err != nil {
+			return err
+		}
+		return check(answers)
+	})
+	return quantile(samples[uncounted:], 0.5)
 }
 
 // timed runs an action n times and returns how long each took.
