@@ -32,8 +32,9 @@ type Options struct {
 
 // Gate admits requests. It implements jmap.Gate and is safe for concurrent use.
 type Gate struct {
-	docs *tenants.Set
-	o    Options
+	docs   *tenants.Set
+	o      Options
+	recent recent
 }
 
 var _ jmap.Gate = (*Gate)(nil)
@@ -81,7 +82,7 @@ func (g *Gate) admit(r *http.Request, visit *visit) (*jmap.Principal, *denial) {
 	if err != nil {
 		return nil, g.deny(err)
 	}
-	parsed, err := identity.Parse(raw)
+	parsed, keep, err := g.recent.parse(raw)
 	if err != nil {
 		return nil, g.deny(err)
 	}
@@ -92,6 +93,7 @@ func (g *Gate) admit(r *http.Request, visit *visit) (*jmap.Principal, *denial) {
 	if err != nil {
 		return nil, g.deny(err)
 	}
+	keep()
 	visit.token, visit.account = token, AccountID(token.Authority, token.Subject)
 	doc := candidate.Document
 	if doc.Suspended {

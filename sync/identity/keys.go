@@ -183,6 +183,7 @@ type source struct {
 	client *egress.Client
 	uri    string
 	used   time.Time // guarded by Verifier.mu
+	proven proven
 
 	mu        sync.Mutex
 	keys      *egress.KeySet

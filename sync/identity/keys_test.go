@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"sync"
@@ -249,5 +250,44 @@ func TestClosedVerifierFetchesNoMore(t *testing.T) {
 	wantReason(t, err, CodeUnavailable, ReasonKeysUnavailable)
 	if n := i.Fetches(); n != 0 {
 		t.Fatalf("%d fetches, want none", n)
+	}
+}
+
+func TestTokenWhoseSignatureIsKnownIsStillJudgedAnew(t *testing.T) {
+	t.Parallel()
+	i := identitytest.New(t)
+	doc := i.Document()
+	c := newClock()
+	v := newVerifier(t, Options{Now: c.Now})
+	raw := i.Token(t, noon, nil)
+	for range 2 {
+		if _, err := verify(t, v, raw, &doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere := i.Document()
+	elsewhere.Audiences = []string{"https://elsewhere.example"}
+	_, err := verify(t, v, raw, &elsewhere)
+	wantReason(t, err, CodeInvalidToken, ReasonAudience)
+	_, err = verify(t, v, raw[:len(raw)-4]+"AAAA", &doc)
+	wantReason(t, err, CodeInvalidToken, ReasonSignature)
+	c.Advance(6 * time.Hour)
+	_, err = verify(t, v, raw, &doc)
+	wantReason(t, err, CodeInvalidToken, ReasonExpired)
+}
+
+func TestTokensAreRememberedWithinABound(t *testing.T) {
+	t.Parallel()
+	p, keys := &proven{}, &egress.KeySet{}
+	var token [32]byte
+	for n := range maxProven + 1 {
+		binary.LittleEndian.PutUint64(token[:], uint64(n))
+		p.add(keys, token)
+	}
+	if len(p.seen) != 1 || !p.has(keys, token) {
+		t.Fatalf("%d tokens are remembered, want the last", len(p.seen))
+	}
+	if p.has(&egress.KeySet{}, token) {
+		t.Fatal("other keys are said to have verified a token")
 	}
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -152,13 +153,9 @@ func checkPurpose(t *Token, issuer *tenantdoc.Issuer, rules *profile) error {
 	return nil
 }
 
-// checkSignature verifies with the keys that the header names. When there is none,
-// the keys are fetched again, once, as often as the key source allows.
+// checkSignature verifies with the keys that the header names, unless they have verified the token before. When there is
+// none, the keys are fetched again, once, as often as the key source allows.
 func (v *Verifier) checkSignature(ctx context.Context, t *Unverified, issuer *tenantdoc.Issuer) error {
-	signed, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.Algorithm)})
-	if err != nil {
-		return &Error{Code: CodeInvalidToken, Reason: ReasonMalformed, Detail: "the access token is not a signed JWT: have the issuer send signed JWTs for this audience", cause: err}
-	}
 	source, err := v.source(issuer)
 	if err != nil {
 		return err
@@ -167,15 +164,25 @@ func (v *Verifier) checkSignature(ctx context.Context, t *Unverified, issuer *te
 	if err != nil {
 		return err
 	}
-	result := verifyAny(signed, candidates(keys, t))
-	if result != verdictNoKey {
-		return result.err()
+	hash := sha256.Sum256([]byte(t.raw))
+	if source.proven.has(keys, hash) {
+		return nil
 	}
-	keys, err = source.renew(ctx)
+	signed, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.Algorithm)})
 	if err != nil {
-		return err
+		return &Error{Code: CodeInvalidToken, Reason: ReasonMalformed, Detail: "the access token is not a signed JWT: have the issuer send signed JWTs for this audience", cause: err}
 	}
-	return verifyAny(signed, candidates(keys, t)).err()
+	result := verifyAny(signed, candidates(keys, t))
+	if result == verdictNoKey {
+		if keys, err = source.renew(ctx); err != nil {
+			return err
+		}
+		result = verifyAny(signed, candidates(keys, t))
+	}
+	if result == verdictGood {
+		source.proven.add(keys, hash)
+	}
+	return result.err()
 }
 
 type verdict int

@@ -20,7 +20,8 @@ type Method func(ctx context.Context, call *Call) (any, error)
 type Capability struct {
 	// URI names the capability.
 	URI string
-	// Session is its value in the session's capabilities; nil means {}.
+	// Session is its value in the session's capabilities; nil means {}. It stays as it is,
+	// unless it is a json.Marshaler.
 	Session any
 	// Account is its value in each account's accountCapabilities; nil means {}.
 	Account any

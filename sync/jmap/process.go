@@ -38,7 +38,7 @@ func (s *Service) Answer(ctx context.Context, p *Principal, req *Request) ([]byt
 	if problem := s.checkRequest(req); problem != nil {
 		return nil, problem
 	}
-	session, err := s.Session(p)
+	state, err := s.sessionState(p)
 	if err != nil {
 		s.logger.ErrorContext(ctx, "session object failed", slog.Any("error", err))
 		return nil, NewProblem(http.StatusInternalServerError, "the session object could not be made")
@@ -47,7 +47,7 @@ func (s *Service) Answer(ctx context.Context, p *Principal, req *Request) ([]byt
 	for _, call := range req.Calls {
 		b.run(ctx, call)
 	}
-	answer, err := b.encode(session.State)
+	answer, err := b.encode(state)
 	if err != nil {
 		s.logger.ErrorContext(ctx, "response failed", slog.Any("error", err))
 		return nil, NewProblem(http.StatusInternalServerError, "the response could not be encoded")
@@ -233,6 +233,9 @@ func writeJSON(buf *bytes.Buffer, before string, value any, after string) error 
 func encodeResult(value any) (json.RawMessage, error) {
 	if raw, ok := value.(json.RawMessage); ok {
 		return raw, nil
+	}
+	if a, ok := value.(appender); ok {
+		return a.appendJSON(nil)
 	}
 	buf := &bytes.Buffer{}
 	enc := json.NewEncoder(buf)

@@ -1,6 +1,7 @@
 package jmap
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,8 +40,12 @@ type Service struct {
 	methods             map[string]registeredMethod
 	sessionCapabilities map[string]any
 	accountCapabilities []Capability
-	logger              *slog.Logger
-	observe             func(method, outcome string, took time.Duration)
+	// fixed is the hash of what all session objects have in common, but for the changing capabilities.
+	fixed    [sha256.Size]byte
+	changing []string
+
+	logger  *slog.Logger
+	observe func(method, outcome string, took time.Duration)
 }
 
 type registeredMethod struct {
@@ -73,7 +78,7 @@ func NewService(o Options) (*Service, error) {
 			return nil, fmt.Errorf("capability %q: %w", c.URI, err)
 		}
 	}
-	return s, nil
+	return s, s.fix()
 }
 
 func (s *Service) register(c Capability) error {

@@ -3,6 +3,7 @@ package mail
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -97,28 +98,40 @@ func BenchmarkChangesWithoutAny(b *testing.B) {
 	}
 }
 
-// BenchmarkChangesOfOne asks what changed after one email came, in inboxes of different sizes. It must cost the same.
+// BenchmarkChangesOfOne asks what changed after one email came, in inboxes of different sizes, on a disk. It must cost the
+// same.
 func BenchmarkChangesOfOne(b *testing.B) {
-	for name, emails := range map[string]int{"1k": 1_000, "1m": 1_000_000} {
-		b.Run(name, func(b *testing.B) {
+	for _, size := range []struct {
+		name   string
+		emails int
+	}{{"1k", 1_000}, {"1m", 1_000_000}} {
+		b.Run(size.name, func(b *testing.B) {
 			d, inbox := newBenchDesk(b, 1)
-			blob := d.upload(benchMessage(1))
-			for left := emails - 1; left > 0; left -= 500 {
-				batch := object{}
-				for n := range min(left, 500) {
-					batch[fmt.Sprint("e", n)] = object{"blobId": blob, "mailboxIds": object{inbox: true}}
-				}
-				d.call("Email/import", object{"emails": batch})
-			}
+			d.grow(inbox, size.emails-2)
 			state := d.state("Email/get")
-			d.call("Email/import", object{"emails": object{"x": object{"blobId": blob, "mailboxIds": object{inbox: true}}}})
+			d.call("Email/import", object{"emails": object{"x": object{"blobId": d.upload(benchMessage(1)), "mailboxIds": object{inbox: true}}}})
 			b.ResetTimer()
+			best := time.Duration(math.MaxInt64)
 			for b.Loop() {
-				d.run(b, "Email/changes", object{"accountId": "a1", "sinceState": state})
+				// The least of several runs: what else the machine does can only make a run slower.
+				for range 20 {
+					best = min(best, d.changesOfOne(b, state))
+				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N), name+"-us/op")
+			b.ReportMetric(float64(best.Nanoseconds())/1e3, size.name+"-us/op")
 		})
 	}
+}
+
+// changesOfOne asks again and again and returns how long one question took.
+func (d *desk) changesOfOne(b *testing.B, state string) time.Duration {
+	b.Helper()
+	const questions = 500
+	begin := time.Now()
+	for range questions {
+		d.run(b, "Email/changes", object{"accountId": "a1", "sinceState": state})
+	}
+	return time.Since(begin) / questions
 }
 
 // BenchmarkIngest imports one message at a time, each durable before the next.

@@ -34,19 +34,36 @@ func (k keys) words() store.Key { return store.NewKey(string(k)).String("word") 
 // sendAttempts bounds how often a word is sent again when there is more to say meanwhile.
 const sendAttempts = 8
 
-// SharedWith returns the accounts of which parts are shared with a principal. It costs one read when nothing is.
+// SharedWith returns the accounts of which parts are shared with a principal. It costs one read at most when nothing is.
 func (s *Service) SharedWith(ctx context.Context, p *jmap.Principal) ([]jmap.SharedAccount, error) {
 	place, err := store.FindPlace(ctx, s.engine, p.AccountID)
 	if err != nil {
 		return nil, err
 	}
 	scope := p.Tenant + place.Suffix
-	var out []jmap.SharedAccount
-	notices := false
+	key := string(offers(scope, p.AccountID))
+	nothing, changes := s.unshared.has(key)
+	if nothing && !s.opts.Shared {
+		return nil, nil
+	}
+	out, notices, err := s.offered(ctx, p, scope)
+	switch {
+	case err != nil:
+		return nil, err
+	case notices:
+		return out, s.takeNotices(ctx, scope, p.AccountID)
+	case out == nil:
+		s.unshared.add(key, changes)
+	}
+	return out, nil
+}
+
+// offered reads the offers to a principal, and tells whether notices wait there.
+func (s *Service) offered(ctx context.Context, p *jmap.Principal, scope string) (out []jmap.SharedAccount, notices bool, err error) {
 	accounts := offerAccounts(scope, p.AccountID)
 	for pair, err := range s.engine.Scan(ctx, offers(scope, p.AccountID).Range(), store.ScanOptions{}) {
 		if err != nil {
-			return nil, fmt.Errorf("list offers: %w", err)
+			return nil, false, fmt.Errorf("list offers: %w", err)
 		}
 		if !bytes.HasPrefix(pair.Key, accounts) {
 			notices = true
@@ -54,22 +71,19 @@ func (s *Service) SharedWith(ctx context.Context, p *jmap.Principal) ([]jmap.Sha
 		}
 		shared, err := readOffer(pair, accounts)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		out = append(out, shared)
 	}
 	for i := range out {
 		owner, _, err := readPrincipal(ctx, s.engine, p.Tenant, out[i].AccountID)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		// A mailbox that nobody signs in with has no principal.
 		out[i].Name = cmp.Or(owner.Email, out[i].AccountID)
 	}
-	if !notices {
-		return out, nil
-	}
-	return out, s.takeNotices(ctx, scope, p.AccountID)
+	return out, notices, nil
 }
 
 func readOffer(p store.Pair, prefix store.Key) (jmap.SharedAccount, error) {
@@ -147,7 +161,9 @@ func (s *Service) sendOnce(ctx context.Context, scope, owner, sharee string) err
 	if err := s.addOffer(ctx, b, offerAccounts(scope, sharee).String(owner), owner, sharee); err != nil {
 		return err
 	}
-	if err := s.engine.Commit(ctx, b); err != nil {
+	err := s.engine.Commit(ctx, b)
+	s.unshared.changed(string(offers(scope, sharee)))
+	if err != nil {
 		return fmt.Errorf("write offer: %w", err)
 	}
 	if sent.Empty() {

@@ -49,6 +49,10 @@ func (s *Service) provisionAccount(ctx context.Context, p *jmap.Principal) error
 	if !jmap.ValidID(p.AccountID) || p.Tenant == "" {
 		return fmt.Errorf("provision account %q of tenant %q: %w", p.AccountID, p.Tenant, store.ErrInvalid)
 	}
+	at, now := home{account: p.AccountID, tenant: p.Tenant, address: p.Address}, s.opts.Now()
+	if s.completed.has(at, now) {
+		return nil
+	}
 	have, exists, err := readMeta(ctx, s.engine, p.AccountID)
 	if err != nil {
 		return err
@@ -58,6 +62,9 @@ func (s *Service) provisionAccount(ctx context.Context, p *jmap.Principal) error
 			return err
 		}
 		settled, err := s.settled(ctx, s.engine, p, &have)
+		if err == nil && settled && have.Address == addressKey(p.Address) {
+			s.completed.add(at, now)
+		}
 		if err != nil || settled {
 			return err
 		}

@@ -91,9 +91,13 @@ type Service struct {
 	engine  store.Engine
 	journal *store.Journal
 	blobs   *store.Blobs
+	// completed are the accounts that were complete a moment ago.
+	completed completed
 	// registered are the principals that are known to their tenants.
 	registered registered
-	opts       Options
+	// unshared are those with whom nothing is shared.
+	unshared unshared
+	opts     Options
 	// verified remembers verifications of signatures.
 	verified verified
 }
@@ -133,10 +137,16 @@ func New(e store.Engine, o Options) (*Service, error) {
 
 // Capability returns JMAP Mail for registration with the server.
 func (s *Service) Capability() jmap.Capability {
+	whole, part := accountLimits(true), accountLimits(false)
 	return jmap.Capability{
 		URI:     CapabilityURI,
-		Account: accountLimits(true),
-		Of:      func(p *jmap.Principal, account string) any { return accountLimits(!p.Partial(account)) },
+		Account: whole,
+		Of: func(p *jmap.Principal, account string) any {
+			if p.Partial(account) {
+				return part
+			}
+			return whole
+		},
 		Partial: true,
 		Methods: map[string]jmap.Method{
 			"Mailbox/get":          jmap.Handle(s.mailboxGet),
@@ -159,16 +169,18 @@ func (s *Service) Capability() jmap.Capability {
 	}
 }
 
-// accountLimits is the value of the capability for an account (RFC 8621 section 1.3.1).
-func accountLimits(topLevel bool) map[string]any {
-	return map[string]any{
-		"maxMailboxesPerEmail":       maxMailboxesPerEmail,
-		"maxMailboxDepth":            maxMailboxDepth,
-		"maxSizeMailboxName":         maxSizeMailboxName,
-		"maxSizeAttachmentsPerEmail": maxSizeAttachments,
-		"emailQuerySortOptions":      sortOptions(),
-		"mayCreateTopLevelMailbox":   topLevel,
-	}
+// accountLimits is the value of the capability for an account (RFC 8621 section 1.3.1), encoded, since the state of the
+// session goes with each response.
+func accountLimits(topLevel bool) json.RawMessage {
+	raw, _ := json.Marshal(struct { // texts and numbers can be encoded
+		MaxMailboxesPerEmail       int64    `json:"maxMailboxesPerEmail"`
+		MaxMailboxDepth            int64    `json:"maxMailboxDepth"`
+		MaxSizeMailboxName         int64    `json:"maxSizeMailboxName"`
+		MaxSizeAttachmentsPerEmail int64    `json:"maxSizeAttachmentsPerEmail"`
+		EmailQuerySortOptions      []string `json:"emailQuerySortOptions"`
+		MayCreateTopLevelMailbox   bool     `json:"mayCreateTopLevelMailbox"`
+	}{maxMailboxesPerEmail, maxMailboxDepth, maxSizeMailboxName, maxSizeAttachments, sortOptions(), topLevel})
+	return raw
 }
 
 // States returns the state of each data type of an account, as /get tells it, and the state of deliveries (RFC

@@ -161,7 +161,7 @@ func TestSessionListsSharedAccounts(t *testing.T) {
 	equal(t, "shared", []any{shared.Name, shared.IsPersonal, shared.IsReadOnly}, []any{"ann@agency.us", false, true})
 	equal(t, "owner", shared.AccountCapabilities[PrincipalOwnerCapabilityURI], any(map[string]string{"accountIdForPrincipal": "a2", "principalId": "pa1"}))
 	equal(t, "capabilities", slices.Sorted(maps.Keys(shared.AccountCapabilities)), []string{BlobCapabilityURI, jmap.CoreCapability, CapabilityURI, PrincipalOwnerCapabilityURI})
-	equal(t, "no mailboxes at the top", shared.AccountCapabilities[CapabilityURI].(map[string]any)["mayCreateTopLevelMailbox"], any(false))
+	equal(t, "no mailboxes at the top", shared.AccountCapabilities[CapabilityURI], any(accountLimits(false)))
 	d.share(inbox, "a2", mayReadItems|maySetSeen)
 	equal(t, "writable", accounts()["a1"].IsReadOnly, false)
 	// RFC 9670 section 1.5: what nobody subscribes to is not in the session, and can still be used.

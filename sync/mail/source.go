@@ -35,9 +35,11 @@ func (s *Service) storedSource(ctx context.Context, r store.Reader, account, ten
 		open: func() (store.Object, error) { return s.blobs.Open(ctx, tenant, m.Blob) },
 	}
 	if sel.wants(rowProperties...) {
-		if _, err := readJSON(ctx, r, keys(account).row(m.ID), &src.row); err != nil {
+		row, err := sel.readRow(ctx, r, keys(account).row(m.ID))
+		if err != nil {
 			return nil, err
 		}
+		src.row = row
 	}
 	if sel.wants(bodyProperties...) || sel.wants("headers") || len(sel.headers) > 0 {
 		parts, err := r.Get(ctx, keys(account).parts(m.ID))

@@ -59,7 +59,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if over := s.work(ctx, p, limitRequests, func() {
 		var raw []byte
 		if raw, problem = s.service.Process(ctx, p, body); problem == nil {
-			answer = encode(raw, wantsGzip(r))
+			answer = encode(raw, wanted(r))
 		}
 	}); over != nil {
 		s.sendLimit(w, r, p, over)

@@ -134,6 +134,10 @@ func (st *stream) run(ctx context.Context, current accountStates) error {
 			done = st.changedHands()
 		case <-st.ping.elapsed():
 			err = st.sendPing()
+		case _, open := <-st.watch.own:
+			if st.watch.heard(open) {
+				done, err = st.changed(ctx)
+			}
 		case <-st.watch.changes:
 			done, err = st.changed(ctx)
 		}

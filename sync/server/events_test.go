@@ -330,11 +330,13 @@ func FuzzDecodeEventID(f *testing.F) {
 	})
 }
 
-func FuzzAcceptsGzip(f *testing.F) {
+func FuzzAccepted(f *testing.F) {
 	f.Add("gzip;q=0.5, *;q=0")
+	f.Add("zstd, gzip")
 	f.Fuzz(func(t *testing.T, header string) {
-		if acceptsGzip([]string{header}) && !strings.Contains(strings.ToLower(header), "gzip") && !strings.Contains(header, "*") {
-			t.Errorf("%q accepts gzip", header)
+		c := accepted([]string{header})
+		if c != identity && !strings.Contains(strings.ToLower(header), string(c)) && !strings.Contains(header, "*") {
+			t.Errorf("%q accepts %s", header, c)
 		}
 	})
 }

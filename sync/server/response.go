@@ -1,24 +1,15 @@
 package server
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 )
-
-// gzipMinimum is the least octets that are worth compressing: below, an answer fits
-// one packet anyway.
-const gzipMinimum = 1024
-
-var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
 // progressUnit is how many octets of a body each deadline is for.
 const progressUnit = 64 << 10
@@ -99,20 +90,33 @@ func setDeadline(set func(time.Time) error, limit time.Duration) error {
 }
 
 // progressBody gives each read of a request body its own deadline, and none once the
-// body has been read: what follows is the server's time, not the client's.
+// body has been read: what follows is the server's time, not the client's; that of an
+// HTTP/2 stream has no effect any more then. A deadline
+// that was set a moment ago is left as it is, since moving one has its cost; the first
+// is that which the HTTP server gives each request.
 type progressBody struct {
 	io.ReadCloser
 
 	response *response
+	// moved is when the deadlines were last set.
+	moved time.Time
+	// whole is true when the deadline for reading is the connection's, not that of the request alone.
+	whole bool
 }
+
+// moment is the part of the time for progress in which a deadline is not moved.
+const moment = 8
 
 // Read reads the next part of the body.
 func (b *progressBody) Read(p []byte) (int, error) {
-	if err := errors.Join(b.response.readWithin(b.response.progress), b.response.writeWithin(b.response.progress+requestTimeout)); err != nil {
-		return 0, err
+	if now := time.Now(); now.Sub(b.moved) > b.response.progress/moment {
+		if err := errors.Join(b.response.readWithin(b.response.progress), b.response.writeWithin(b.response.progress+requestTimeout)); err != nil {
+			return 0, err
+		}
+		b.moved = now
 	}
 	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && b.whole {
 		if err := b.response.readWithin(0); err != nil {
 			return n, err
 		}
@@ -142,84 +146,19 @@ func sendProblem(w http.ResponseWriter, r *http.Request, problem *jmap.Problem) 
 // send sends a body. Errors of writing mean that the client is gone, and nobody is
 // left to tell.
 func send(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
-	sendEncoded(w, r, status, contentType, encode(body, wantsGzip(r)))
-}
-
-// encoded is a body as it is sent.
-type encoded struct {
-	body       []byte
-	compressed bool
-}
-
-func wantsGzip(r *http.Request) bool { return acceptsGzip(r.Header.Values("Accept-Encoding")) }
-
-// encode compresses a body when that is worth it and the client can read it.
-func encode(body []byte, readsGzip bool) encoded {
-	if len(body) >= gzipMinimum && readsGzip {
-		return encoded{body: compress(body), compressed: true}
-	}
-	return encoded{body: body}
+	sendEncoded(w, r, status, contentType, encode(body, wanted(r)))
 }
 
 func sendEncoded(w http.ResponseWriter, r *http.Request, status int, contentType string, e encoded) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Add("Vary", "Accept-Encoding")
-	if e.compressed {
-		h.Set("Content-Encoding", "gzip")
+	if e.coding != identity {
+		h.Set("Content-Encoding", string(e.coding))
 	}
 	h.Set("Content-Length", strconv.Itoa(len(e.body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(e.body)
 	}
-}
-
-func compress(body []byte) []byte {
-	out := &sliceWriter{}
-	zw, ok := gzipWriters.Get().(*gzip.Writer)
-	if !ok {
-		zw = gzip.NewWriter(out)
-	}
-	defer gzipWriters.Put(zw)
-	zw.Reset(out)
-	// Writing to memory does not fail.
-	_, _ = zw.Write(body)
-	_ = zw.Close()
-	return out.b
-}
-
-type sliceWriter struct{ b []byte }
-
-// Write appends p.
-func (w *sliceWriter) Write(p []byte) (int, error) {
-	w.b = append(w.b, p...)
-	return len(p), nil
-}
-
-// acceptsGzip tells whether Accept-Encoding admits gzip (RFC 9110 §12.5.3).
-func acceptsGzip(values []string) bool {
-	accepted := false
-	for entry := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		coding, params, _ := strings.Cut(strings.TrimSpace(entry), ";")
-		switch strings.ToLower(strings.TrimSpace(coding)) {
-		case "gzip", "x-gzip":
-			return quality(params) > 0
-		case "*":
-			accepted = quality(params) > 0
-		}
-	}
-	return accepted
-}
-
-func quality(params string) float64 {
-	value, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(params), " ", ""), "q=")
-	if !ok {
-		return 1
-	}
-	q, err := strconv.ParseFloat(value, 64)
-	if err != nil {
-		return 0
-	}
-	return q
 }

@@ -64,7 +64,7 @@ func (s *Server) observed(res resource) http.Handler {
 				s.panicked(out, r, res.name, value)
 			}
 		}()
-		r.Body = &progressBody{ReadCloser: r.Body, response: out}
+		r.Body = &progressBody{ReadCloser: r.Body, response: out, moved: start, whole: r.ProtoMajor == 1}
 		res.serve(out, r)
 	})
 }

@@ -183,7 +183,8 @@ func checkBaseURL(raw string) error {
 	return nil
 }
 
-// Handler returns the HTTP handler, for servers that bring their own listener.
+// Handler returns the HTTP handler, for servers that bring their own listener, and the
+// timeouts of Serve.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve accepts connections on a TCP listener until the context ends, then drains:

@@ -56,7 +56,10 @@ func (s *Server) blobsFor(p *jmap.Principal) jmap.Blobs {
 // watch follows the accounts of a principal until its context ends.
 type watch struct {
 	server *Server
-	// changes receives after something may have changed in one of the accounts.
+	// own receives after something may have changed in the principal's own account, which
+	// is the only one of nearly all: waiting for it takes no goroutine.
+	own <-chan struct{}
+	// changes receives after something may have changed in one of the others.
 	changes chan struct{}
 	// accounts are those that are followed.
 	accounts map[string]bool
@@ -93,30 +96,47 @@ func (s *Server) statesOf(ctx context.Context, p *jmap.Principal, account string
 	return s.options.Shares.StatesFor(ctx, p, account)
 }
 
-// follow passes hints of changes in an account on until the context ends.
+// heard tells whether what was received from own is a hint. A channel that was closed
+// has none any more.
+func (w *watch) heard(open bool) bool {
+	if !open {
+		w.own = nil
+	}
+	return open
+}
+
+// follow has hints of changes in an account come until the context ends.
 func (w *watch) follow(ctx context.Context, account string) {
 	if w.accounts[account] {
 		return
 	}
-	w.accounts[account] = true
 	changes, cancel := w.server.options.States.Subscribe(account)
-	go func() {
-		defer cancel()
-		for {
-			select {
-			case <-ctx.Done():
+	if len(w.accounts) == 0 {
+		w.own = changes
+		context.AfterFunc(ctx, cancel)
+	} else {
+		go w.pass(ctx, changes, cancel)
+	}
+	w.accounts[account] = true
+}
+
+// pass passes hints on.
+func (w *watch) pass(ctx context.Context, changes <-chan struct{}, cancel func()) {
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-changes:
+			if !open {
 				return
-			case _, open := <-changes:
-				if !open {
-					return
-				}
-			}
-			select {
-			case w.changes <- struct{}{}:
-			default:
 			}
 		}
-	}()
+		select {
+		case w.changes <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // accountsOf lists the accounts whose changes a principal is told of.

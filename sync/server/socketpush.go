@@ -18,17 +18,15 @@ type feed struct {
 	types  typeSet
 	// last is what the client knows.
 	last accountStates
-	// watch is nil, as is changes, while nothing is pushed. What it follows ends with
-	// watched.
+	// watch follows nothing while nothing is pushed. What it follows ends with watched.
 	watch   *watch
 	watched context.Context //nolint:containedctx // it ends when pushing does, before the socket
-	changes <-chan struct{}
 	cancel  context.CancelFunc
 }
 
 // push follows the orders of the client until the context ends.
 func (c *socket) push(ctx context.Context) error {
-	f := &feed{socket: c, cancel: func() {}}
+	f := &feed{socket: c, watch: &watch{}, cancel: func() {}}
 	defer func() { f.cancel() }()
 	for {
 		var err error
@@ -39,7 +37,11 @@ func (c *socket) push(ctx context.Context) error {
 			if err = f.follow(ctx, order); err == nil {
 				err = c.acknowledge(ctx)
 			}
-		case <-f.changes:
+		case _, open := <-f.watch.own:
+			if f.watch.heard(open) {
+				err = f.changed(ctx)
+			}
+		case <-f.watch.changes:
 			err = f.changed(ctx)
 		}
 		if err != nil {
@@ -63,13 +65,12 @@ func (c *socket) acknowledge(ctx context.Context) error {
 func (f *feed) follow(ctx context.Context, order *jmap.PushOrder) error {
 	if order == nil {
 		f.cancel()
-		f.watch, f.watched, f.changes, f.last = nil, nil, nil, nil
+		f.watch, f.watched, f.last = &watch{}, nil, nil
 		return nil
 	}
-	if f.watch == nil {
+	if f.watched == nil {
 		f.watched, f.cancel = context.WithCancel(ctx)
 		f.watch = f.socket.server.newWatch()
-		f.changes = f.watch.changes
 	}
 	current, err := f.states()
 	if err != nil {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -15,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // endpoint is a JMAP server with an account, ours or a peer's.
@@ -83,16 +85,26 @@ func (a *answer) UnmarshalJSON(raw []byte) error {
 
 // do sends method calls in one request, compressed answers accepted, and returns the answers.
 func (e *endpoint) do(calls ...call) ([]answer, error) {
+	raw, err := e.prepare(calls...)
+	if err != nil {
+		return nil, err
+	}
+	return e.send(raw)
+}
+
+// prepare encodes a request.
+func (e *endpoint) prepare(calls ...call) ([]byte, error) {
 	list := make([]any, len(calls))
 	for i, c := range calls {
 		args := object{"accountId": e.account}
 		maps.Copy(args, c.args)
 		list[i] = []any{c.method, args, fmt.Sprint("c", i)}
 	}
-	raw, err := json.Marshal(object{"using": e.using, "methodCalls": list})
-	if err != nil {
-		return nil, err
-	}
+	return json.Marshal(object{"using": e.using, "methodCalls": list})
+}
+
+// send sends a request that was encoded before.
+func (e *endpoint) send(raw []byte) ([]answer, error) {
 	body, err := e.request(http.MethodPost, e.api, "application/json", bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
@@ -118,21 +130,34 @@ func (e *endpoint) request(method, url, contentType string, body io.Reader) ([]b
 	}
 	req.Header.Set("Authorization", "Bearer "+e.token)
 	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Accept-Encoding", "gzip")
+	req.Header.Set("Accept-Encoding", "gzip, zstd")
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	content, err := read(resp)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: status %d: %s", method, url, resp.StatusCode, content)
+	}
+	return content, err
+}
+
+// unzstd decompresses whole answers; with no reader of its own it cannot fail to be made.
+var unzstd, _ = zstd.NewReader(nil)
+
+// read reads an answer in whichever coding the server chose.
+func read(resp *http.Response) ([]byte, error) {
 	reader := io.Reader(resp.Body)
+	var err error
 	if resp.Header.Get("Content-Encoding") == "gzip" {
 		if reader, err = gzip.NewReader(resp.Body); err != nil {
 			return nil, err
 		}
 	}
 	content, err := io.ReadAll(reader)
-	if err == nil && resp.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s %s: status %d: %s", method, url, resp.StatusCode, content)
+	if err == nil && resp.Header.Get("Content-Encoding") == "zstd" {
+		content, err = unzstd.DecodeAll(content, nil)
 	}
 	return content, err
 }
@@ -160,6 +185,25 @@ func decode[T any](tb testing.TB, a answer) T {
 func quantile(samples []time.Duration, q float64) time.Duration {
 	slices.Sort(samples)
 	return samples[min(int(q*float64(len(samples))), len(samples)-1)]
+}
+
+// asked sends the same request again and again, after a few that are not counted, and returns the median of how long
+// the whole answer took. The client has encoded it before: what it costs a client to make a request is its own matter.
+func asked(tb testing.TB, e *endpoint, n int, check func([]answer) error, calls ...call) time.Duration {
+	tb.Helper()
+	const uncounted = 20
+	raw, err := e.prepare(calls...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	samples := timed(tb, uncounted+n, func() error {
+		answers, err := e.send(raw)
+		if err != nil {
+			return err
+		}
+		return check(answers)
+	})
+	return quantile(samples[uncounted:], 0.5)
 }
 
 // timed runs an action n times and returns how long each took.
@@ -194,13 +238,21 @@ func (e *endpoint) inbox(tb testing.TB) string {
 	return ""
 }
 
+// withoutPreview are rowProperties but for the preview.
+var withoutPreview = slices.DeleteFunc(slices.Clone(rowProperties), func(name string) bool { return name == "preview" })
+
 // newest asks for a page of an inbox, newest first, and its rows, in one request.
 func newest(inbox string, position, limit int) []call {
+	return page(inbox, position, limit, rowProperties)
+}
+
+// page is newest with some properties of the rows.
+func page(inbox string, position, limit int, properties []string) []call {
 	return []call{
 		{"Email/query", object{
 			"filter": object{"inMailbox": inbox}, "sort": []object{{"property": "receivedAt", "isAscending": false}},
 			"position": position, "limit": limit,
 		}},
-		{"Email/get", object{"#ids": object{"resultOf": "c0", "name": "Email/query", "path": "/ids"}, "properties": rowProperties}},
+		{"Email/get", object{"#ids": object{"resultOf": "c0", "name": "Email/query", "path": "/ids"}, "properties": properties}},
 	}
 }

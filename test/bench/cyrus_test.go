@@ -117,6 +117,7 @@ t1searchpartition-default: DIR/search
 sync_log: 1
 sync_log_channels: squatter
 jmap_pushpoll: 2s
+jmap_preview_length: 256
 jmap_nonstandard_extensions: yes
 http_jwt_key_dir: DIR/jwt
 sievedir: DIR/conf/sieve
