@@ -40,6 +40,8 @@ type edit struct {
 	used       *usage
 	usedBefore usage
 	counted    bool
+	// indexed says whether the account has an index, nil until that is asked.
+	indexed *bool
 }
 
 func newEdit(ctx context.Context, s *Service, tx *store.Tx, account, tenant string) *edit {

@@ -38,6 +38,9 @@ func (b *Builder) Add(doc uint64) { b.docs = append(b.docs, doc) }
 // Docs is the number of documents so far.
 func (b *Builder) Docs() int { return len(b.docs) }
 
+// First is the number of the first document. There has to be one.
+func (b *Builder) First() uint64 { return b.docs[0] }
+
 // Text indexes a text, which is folded, of the document that was added last.
 func (b *Builder) Text(field Field, text string) {
 	terms := b.terms(field)

@@ -93,13 +93,13 @@ func lookUp(s *Segment, field Field, queries ...Query) ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := NewLookup(len(docs), queries)
+	l := NewLookup(len(docs), queries, (&merger{from: s}).chunk)
 	for _, chunk := range s.Fields[field] {
 		if err := l.Dictionary(chunk); err != nil {
 			return nil, err
 		}
 	}
-	return l.Found((&merger{from: s}).chunk)
+	return l.Found(), nil
 }
 
 // check compares what the index tells of a term with the texts.

@@ -144,38 +144,47 @@ func (l list) data(chunks Chunks) ([]byte, error) {
 
 // Lookup finds the documents of several queries in a field of one segment.
 type Lookup struct {
-	size    int
 	queries []Query
-	// needs are those of all queries, each once, wanted their texts, and lists what was found for each.
+	chunks  Chunks
+	size    int
+	// needs are those of all queries, each once, wanted their texts, and sets where each was found.
 	needs  []need
 	wanted [][]byte
-	lists  [][]list
+	sets   []*Set
+	work   int
 }
 
 // NewLookup returns the lookup of queries in a segment of so many documents.
-func NewLookup(size int, queries []Query) *Lookup {
-	l := &Lookup{size: size, queries: queries}
+func NewLookup(size int, queries []Query, chunks Chunks) *Lookup {
+	l := &Lookup{queries: queries, chunks: chunks, size: size}
 	for _, q := range queries {
 		for _, n := range q.needs {
 			if !slices.Contains(l.needs, n) {
-				l.needs, l.wanted = append(l.needs, n), append(l.wanted, []byte(n.text))
+				l.needs, l.wanted, l.sets = append(l.needs, n), append(l.wanted, []byte(n.text)), append(l.sets, NewSet(size))
 			}
 		}
 	}
-	l.lists = make([][]list, len(l.needs))
 	return l
 }
 
-// Needs is the number of things that are looked for.
-func (l *Lookup) Needs() int { return len(l.needs) }
+// Work is how many octets were compared or read so far.
+func (l *Lookup) Work() int { return l.work }
 
 // Dictionary looks at a chunk of the dictionary of the field.
 func (l *Lookup) Dictionary(chunk []byte) error {
 	return walk(chunk, func(term []byte, found list) error {
+		l.work += len(term) * len(l.needs)
 		for i := range l.needs {
-			if l.needs[i].matching.met(term, l.wanted[i]) {
-				found.inline = bytes.Clone(found.inline)
-				l.lists[i] = append(l.lists[i], found)
+			if !l.needs[i].matching.met(term, l.wanted[i]) {
+				continue
+			}
+			l.work += found.length
+			data, err := found.data(l.chunks)
+			if err == nil {
+				err = found.each(data, l.size, l.sets[i].Add)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -203,27 +212,14 @@ type Found struct {
 }
 
 // Found returns the result of each query, once all chunks of the dictionary were looked at.
-func (l *Lookup) Found(chunks Chunks) ([]Found, error) {
-	sets := make([]*Set, len(l.needs))
-	for i, lists := range l.lists {
-		sets[i] = NewSet(l.size)
-		for _, one := range lists {
-			data, err := one.data(chunks)
-			if err == nil {
-				err = one.each(data, l.size, sets[i].Add)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-	}
+func (l *Lookup) Found() []Found {
 	out := make([]Found, len(l.queries))
 	for i, q := range l.queries {
 		may := All(l.size)
 		for _, n := range q.needs {
-			may.And(sets[slices.Index(l.needs, n)])
+			may.And(l.sets[slices.Index(l.needs, n)])
 		}
 		out[i] = Found{May: may, Exact: q.exact}
 	}
-	return out, nil
+	return out
 }
