@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// lookUpAfter is how often a search asks about emails of a segment before that is looked at: one that has found
-	// enough by then does without.
+	// lookUpAfter is how often a search asks about emails of a segment before that is looked at, unless reading them
+	// was more work than the segment is large: a search that has found enough by then does without.
 	lookUpAfter = 32
 	// maxLookUp is how many octets of terms a search looks up in the index. It reads what is to have others.
 	maxLookUp = 2 << 10
@@ -53,6 +53,7 @@ type searchSegment struct {
 	indexSegment
 
 	asked  int
+	began  int64
 	looked bool
 	docs   []uint64
 	found  map[*emailCondition]answer
@@ -131,7 +132,7 @@ func (c *candidate) indexed(cond *emailCondition) verdict {
 	if s == nil {
 		return unsure
 	}
-	if s.asked++; s.asked > lookUpAfter && !s.looked {
+	if s.due(c.finder.effort.spent) {
 		x.lookUp(s)
 	}
 	if v := s.verdict(n, cond); v == unsure || c.finder.spend(effortIndexed) {
@@ -159,6 +160,15 @@ func (x *searchIndex) segmentOf(n uint64) *searchSegment {
 		return nil
 	}
 	return x.segments[at]
+}
+
+// due says whether to look things up in the segment now, given the work of the search so far.
+func (s *searchSegment) due(spent int64) bool {
+	if s.asked == 0 {
+		s.began = spent
+	}
+	s.asked++
+	return !s.looked && (s.asked > lookUpAfter || spent-s.began > int64(s.Octets))
 }
 
 func (s *searchSegment) verdict(n uint64, cond *emailCondition) verdict {

@@ -40,7 +40,7 @@ func withoutAccents(s string) string {
 	var base *unicode.RangeTable
 	for at := 0; at < len(s); {
 		r, width := utf8.DecodeRuneInString(s[at:])
-		switch mark := r >= utf8.RuneSelf && unicode.Is(unicode.Mn, r); {
+		switch mark := combines(r, s[at:]); {
 		case mark && optional(base, r):
 			at += width
 			continue
@@ -51,6 +51,11 @@ func withoutAccents(s string) string {
 		at += width
 	}
 	return out.String()
+}
+
+// combines says whether a character, at the front of a text, is a mark of the letter before it.
+func combines(r rune, text string) bool {
+	return r >= utf8.RuneSelf && unicode.Is(unicode.Mn, r) && norm.NFD.PropertiesString(text).CCC() != 0
 }
 
 // optional says whether a mark can be left out after a letter of a script. Elsewhere marks are vowels, or make other
