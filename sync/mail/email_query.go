@@ -39,7 +39,7 @@ type emailLister struct {
 func (l *emailLister) begin(r store.Reader) (err error) {
 	l.reader = r
 	if l.visitor, err = l.service.visitor(l.ctx, r, l.principal, l.account); err == nil {
-		err = l.finder.openIndex(l.filter)
+		err = l.openIndex(l.filter)
 	}
 	return err
 }

@@ -17,9 +17,9 @@ const (
 
 // How a list of documents is kept: where, and in which form.
 const (
-	flagInline = 1 << iota
-	flagBitmap
-	flagBits = iota
+	flagInline = 1
+	flagBitmap = 2
+	flagBits   = 2
 )
 
 // Field names what of an email a text is.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+//nolint:gosmopolitan // words of these scripts are what is tested
 func TestTextIsFoldedForSearches(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -39,6 +40,7 @@ func TestTextIsFoldedForSearches(t *testing.T) {
 	}
 }
 
+//nolint:gosmopolitan // words of these scripts are what is tested
 func TestTextIsCutIntoTokens(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("0123456789abcdef", 3)
@@ -117,6 +119,7 @@ func (s *shelf) check(t *testing.T, term string) {
 	}
 }
 
+//nolint:gosmopolitan // words of these scripts are what is tested
 var alphabet = []string{"a", "b", "ab", "ss", " ", " ", ".", "@", "中", "文", "ー", "カ", "ท", "ี่", "é", "й", "1", "🎉", "\u00ad", strings.Repeat("q", 15), "ㅏ"}
 
 func randomText(random *rand.Rand, most int) string {
@@ -153,6 +156,7 @@ func TestTheIndexAgreesWithTheTexts(t *testing.T) {
 	}
 }
 
+//nolint:gosmopolitan // words of these scripts are what is tested
 func TestWordsAreDecidedWithoutTheText(t *testing.T) {
 	t.Parallel()
 	for term, exact := range map[string]bool{
@@ -172,10 +176,11 @@ func TestMergedSegmentsAreThoseOfAllTheirTexts(t *testing.T) {
 	var whole, first, second, merged Builder
 	for i := range 3000 {
 		text := randomText(random, 60) + fmt.Sprint(" number", i)
+		var more strings.Builder
 		for range 10 {
-			text += fmt.Sprint(" w", random.IntN(300))
+			fmt.Fprint(&more, " w", random.IntN(300))
 		}
-		texts = append(texts, text)
+		texts = append(texts, text+more.String())
 		half := &first
 		if i >= 1200 {
 			half = &second
@@ -249,6 +254,7 @@ func TestDamagedPostingsAreTold(t *testing.T) {
 	}
 }
 
+//nolint:gosmopolitan // words of these scripts are what is tested
 func FuzzIndexAgreesWithText(f *testing.F) {
 	f.Add("The quick brown fox", "wn fo")
 	f.Add("请看附件", "看附件")
@@ -269,6 +275,7 @@ func FuzzIndexAgreesWithText(f *testing.F) {
 	})
 }
 
+//nolint:gosmopolitan // words of these scripts are what is tested
 func FuzzSegmentsAreRead(f *testing.F) {
 	s := build([]string{"one two", "two three", "two"}).built
 	f.Add(s.Docs, s.Fields['x'][0], []byte("postings"))

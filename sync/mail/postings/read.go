@@ -77,7 +77,7 @@ func (r *reader) number() int {
 		return 0
 	}
 	r.rest = r.rest[size:]
-	return int(n) //nolint:gosec // it was compared
+	return int(n)
 }
 
 func (r *reader) take(n int) []byte {

@@ -1,6 +1,7 @@
 package postings
 
 import (
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -184,10 +185,7 @@ func (q *Query) addLong(piece string) {
 }
 
 func (q *Query) add(n need) {
-	for _, have := range q.needs {
-		if have == n {
-			return
-		}
+	if !slices.Contains(q.needs, n) {
+		q.needs = append(q.needs, n)
 	}
-	q.needs = append(q.needs, n)
 }
