@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/postings"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -24,6 +25,8 @@ type finder struct {
 	threads map[string][]member
 	terms   map[string][]string
 	effort  effort
+	// index answers for texts of most emails, nil for a finder that reads them all.
+	index *searchIndex
 	// signatures tells what S/MIME signatures are worth.
 	signatures *verifier
 	// err is the first error of a condition, which has no other way to tell it.
@@ -93,10 +96,10 @@ func (c *candidate) members() []member {
 	return members
 }
 
-// matches says whether the candidate meets a condition: first what the index tells, then the record, then the
+// matches says whether the candidate meets a condition: first what the indexes tell, then the record, then the
 // list row, then the text.
 func (c *candidate) matches(cond *emailCondition) bool {
-	return c.matchesIndex(cond) && c.matchesMeta(cond) && c.matchesKeywords(cond) && c.matchesThread(cond) && c.matchesSMIME(&cond.smimeCondition) && c.matchesText(cond) && c.finder.err == nil
+	return c.matchesIndex(cond) && c.indexed(cond) != ruledOut && c.matchesMeta(cond) && c.matchesKeywords(cond) && c.matchesThread(cond) && c.matchesSMIME(&cond.smimeCondition) && c.matchesText(cond) && c.finder.err == nil
 }
 
 func (c *candidate) matchesIndex(cond *emailCondition) bool {
@@ -138,21 +141,20 @@ func (c *candidate) someInThread(keyword string) bool {
 }
 
 func (c *candidate) matchesText(cond *emailCondition) bool {
-	for _, field := range []struct {
-		text *string
-		name string
-	}{{cond.From, "from"}, {cond.To, "to"}, {cond.Cc, "cc"}, {cond.Bcc, "bcc"}, {cond.Subject, "subject"}} {
-		if field.text != nil && !c.finder.found(c.finder.termsOf(*field.text), c.text(field.name)) {
-			return false
-		}
-	}
-	if cond.Body != nil && !c.finder.found(c.finder.termsOf(*cond.Body), c.searchable()) {
-		return false
-	}
-	if cond.Text != nil && !c.matchesAnywhere(*cond.Text) {
+	if c.indexed(cond) != certain && !c.matchesWords(cond) {
 		return false
 	}
 	return cond.Header == nil || c.matchesHeader(cond.Header)
+}
+
+// matchesWords reads the texts of an email for what the condition looks for in them.
+func (c *candidate) matchesWords(cond *emailCondition) bool {
+	for _, search := range cond.words() {
+		if search.in != "" && !c.finder.found(c.finder.termsOf(search.text), c.property(search.in)) {
+			return false
+		}
+	}
+	return cond.Text == nil || c.matchesAnywhere(*cond.Text)
 }
 
 func (c *candidate) matchesAnywhere(text string) bool {
@@ -168,6 +170,14 @@ func (f *finder) termsOf(text string) []string {
 		f.terms[text] = have
 	}
 	return have
+}
+
+// property returns what is searched under a name, folded.
+func (c *candidate) property(name string) string {
+	if name == textBody {
+		return c.searchable()
+	}
+	return c.text(name)
 }
 
 // text returns a property of the list row as folded text.
@@ -207,7 +217,7 @@ func textOf(raw json.RawMessage) string {
 }
 
 // plain folds text and makes any white space one space, so that phrases are found across line breaks.
-func plain(s string) string { return strings.Join(strings.Fields(foldText(s)), " ") }
+func plain(s string) string { return strings.Join(strings.Fields(postings.Fold(s)), " ") }
 
 // longText reads a property that is too long for the row from the message.
 func (c *candidate) longText(name string) string {
@@ -267,6 +277,6 @@ func (c *candidate) searchable() string {
 		out.Write(p.Value)
 	}
 	f.spend(effortRead * out.Len())
-	c.body = new(strings.Join(strings.Fields(out.String()), " "))
+	c.body = new(plain(out.String()))
 	return *c.body
 }

@@ -29,6 +29,8 @@ type edit struct {
 	stored map[string]mailbox
 	// loaded says that boxes holds every mailbox of the account.
 	loaded bool
+	// indexed says whether the account has an index, nil until that is asked.
+	indexed *bool
 	// actor is who makes the change, nil for the service itself, and visitor what it may do when it is not at home.
 	actor   *jmap.Principal
 	visitor *visitor

@@ -155,6 +155,9 @@ func (e *edit) destroyEmail(m *email) error {
 	for _, key := range text {
 		e.tx.Delete(key)
 	}
+	if err := e.unindex(m.ID); err != nil {
+		return err
+	}
 	e.tx.Changed(store.Change{Type: typeEmail, ID: m.ID, Kind: store.Destroyed})
 	if err := e.service.refer(e.ctx, e.tx, e.account, e.tenant, m.Blob, -1); err != nil {
 		return err

@@ -35,10 +35,12 @@ type emailLister struct {
 	principal *jmap.Principal
 }
 
-// begin reads who asks, and what.
+// begin reads who asks, and opens the index if it is asked.
 func (l *emailLister) begin(r store.Reader) (err error) {
 	l.reader = r
-	l.visitor, err = l.service.visitor(l.ctx, r, l.principal, l.account)
+	if l.visitor, err = l.service.visitor(l.ctx, r, l.principal, l.account); err == nil {
+		err = l.openIndex(l.filter)
+	}
 	return err
 }
 
@@ -61,6 +63,9 @@ func (s *Service) newEmailLister(ctx context.Context, call *jmap.Call, account s
 		return nil, err
 	}
 	f := &finder{ctx: ctx, service: s, account: account, tenant: tenant, threads: map[string][]member{}, terms: map[string][]string{}, signatures: s.newVerifier(account, tenant), effort: effort{most: s.opts.MaxEffort}}
+	if onWords(parsed) {
+		s.catchUp(ctx, account, tenant)
+	}
 	whole := parsed != nil && parsed.Condition != nil && parsed.Condition.InMailbox != nil && parsed.Condition.only()
 	return &emailLister{finder: f, filter: parsed, sort: sort, collapse: collapse, whole: whole, principal: call.Principal}, nil
 }
@@ -71,6 +76,7 @@ func (s *Service) emailQuery(ctx context.Context, call *jmap.Call, args *emailQu
 	if err != nil {
 		return nil, err
 	}
+	defer l.mend(ctx)
 	out := &jmap.QueryResponse{AccountID: args.AccountID, CanCalculateChanges: !onSignatures(l.filter)}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) (err error) {
 		if err := l.begin(r); err != nil {
@@ -238,6 +244,7 @@ func (s *Service) emailQueryChanges(ctx context.Context, call *jmap.Call, args *
 	if onSignatures(l.filter) {
 		return nil, &jmap.MethodError{Type: jmap.ErrorCannotCalculateChanges, Description: "filter: what signatures are worth changes with time: query again instead"}
 	}
+	defer l.mend(ctx)
 	out := &jmap.QueryChangesResponse{AccountID: args.AccountID, OldQueryState: args.SinceQueryState}
 	err = s.view(ctx, args.AccountID, func(r store.Reader) error {
 		if err := l.begin(r); err != nil {

@@ -103,9 +103,24 @@ func (c *emailCondition) check() error {
 // searches are the texts that the condition looks for.
 func (c *emailCondition) searches() []string {
 	out := slices.Clone(c.Header)
-	for _, text := range []*string{c.Text, c.From, c.To, c.Cc, c.Bcc, c.Subject, c.Body} {
-		if text != nil {
-			out = append(out, *text)
+	for _, search := range c.words() {
+		out = append(out, search.text)
+	}
+	return out
+}
+
+// wordSearch is a text that a condition looks for, and the property that has to have it, empty for any of them.
+type wordSearch struct{ in, text string }
+
+// words are the texts that the condition looks for in the row and the body of an email.
+func (c *emailCondition) words() []wordSearch {
+	var out []wordSearch
+	for _, search := range []struct {
+		text *string
+		in   string
+	}{{c.From, "from"}, {c.To, "to"}, {c.Cc, "cc"}, {c.Bcc, "bcc"}, {c.Subject, "subject"}, {c.Body, textBody}, {c.Text, ""}} {
+		if search.text != nil {
+			out = append(out, wordSearch{in: search.in, text: *search.text})
 		}
 	}
 	return out

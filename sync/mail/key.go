@@ -99,6 +99,10 @@ func (e *edit) newID(letter string) (string, error) {
 		}
 	}
 	e.tx.Set(e.keys.next(), store.Key(nil).Uint(n+1))
+	return formatID(letter, n), nil
+}
+
+func formatID(letter string, n uint64) string {
 	digits := strconv.FormatUint(n, 36)
-	return letter + strings.Repeat("0", max(0, idDigits-len(digits))) + digits, nil
+	return letter + strings.Repeat("0", max(0, idDigits-len(digits))) + digits
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/bailiwick-dev/bailiwick/sync/mail/message"
+	"github.com/bailiwick-dev/bailiwick/sync/mail/postings"
 )
 
 const (
@@ -29,6 +30,8 @@ var htmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 type foldedText struct {
 	folded   strings.Builder
 	from, to []int
+	// spaced says that the folded text ends with a space.
+	spaced bool
 }
 
 // newFoldedText folds a text piece by piece. Each run of white space becomes one space.
@@ -43,9 +46,18 @@ func newFoldedText(text string) *foldedText {
 }
 
 func (f *foldedText) add(folded string, from, to int) {
-	f.folded.WriteString(folded)
-	for range len(folded) {
-		f.from, f.to = append(f.from, from), append(f.to, to)
+	for _, r := range folded {
+		if unicode.IsSpace(r) {
+			if f.spaced {
+				continue
+			}
+			r = ' '
+		}
+		f.spaced = r == ' '
+		for range utf8.RuneLen(r) {
+			f.from, f.to = append(f.from, from), append(f.to, to)
+		}
+		f.folded.WriteRune(r)
 	}
 }
 
@@ -61,7 +73,7 @@ func pieceLength(text string) int {
 	if text[0] < utf8.RuneSelf && (len(text) == 1 || text[1] < utf8.RuneSelf) {
 		return 1
 	}
-	return max(1, norm.NFC.NextBoundaryInString(text, true))
+	return max(1, norm.NFKC.NextBoundaryInString(text, true))
 }
 
 func foldPiece(piece string) string {
@@ -70,7 +82,7 @@ func foldPiece(piece string) string {
 	case unicode.IsSpace(first):
 		return " "
 	case len(piece) > 1 || first >= utf8.RuneSelf:
-		return foldText(piece)
+		return postings.Fold(piece)
 	case first >= 'A' && first <= 'Z':
 		return string(first - 'A' + 'a')
 	default:

@@ -100,6 +100,8 @@ type Service struct {
 	opts     Options
 	// verified remembers verifications of signatures.
 	verified verified
+	// indexing are the accounts whose index is being made.
+	indexing indexing
 }
 
 var (

@@ -21,6 +21,8 @@ func (d *desk) snippetOf(id string, filter object) [2]any {
 }
 
 // TestSnippetsMarkWhatTheFilterLooksFor follows RFC 8621 section 5.
+//
+//nolint:gosmopolitan // words of these scripts are what is tested
 func TestSnippetsMarkWhatTheFilterLooksFor(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -29,11 +31,16 @@ func TestSnippetsMarkWhatTheFilterLooksFor(t *testing.T) {
 	markup := d.add(inbox, mime("<p>one&lt;two</p><style>secret</style><p>Die Stra&szlig;e</p>", "Subject: =?utf-8?q?STRASSE_Caf=C3=A9?=", "Content-Type: text/html; charset=utf-8"))
 	decomposed := d.add(inbox, mime("a cafe\u0301 b", "Subject: none", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit"))
 	noSubject := d.add(inbox, mime("foo", "X-A: b"))
+	spaceless := d.add(inbox, mime("請看 ｶﾞｷﾞ 看附件了", "Subject: none", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit"))
 	for name, test := range map[string]struct {
 		id     string
 		filter object
 		want   [2]any
 	}{
+		"accents are left out":              {markup, object{"subject": "cafe"}, [2]any{"STRASSE <mark>Café</mark>", nil}},
+		"accents that are decomposed":       {decomposed, object{"body": "cafe"}, [2]any{nil, "a <mark>cafe\u0301</mark> b"}},
+		"letters of half the width":         {spaceless, object{"text": "ガギ"}, [2]any{nil, "請看 <mark>ｶﾞｷﾞ</mark> 看附件了"}},
+		"words without spaces":              {spaceless, object{"text": "附件"}, [2]any{nil, "請看 ｶﾞｷﾞ 看<mark>附件</mark>了"}},
 		"text is looked for in both":        {plain, object{"text": "foo"}, [2]any{"Tom &amp; &lt;<mark>Foo</mark>&gt;", "Is 1 &lt; 2 &amp; 3 &gt; 2? The <mark>foo</mark>sball team said <mark>FOO</mark>."}},
 		"each word is marked":               {plain, object{"text": "tom said"}, [2]any{"<mark>Tom</mark> &amp; &lt;Foo&gt;", "Is 1 &lt; 2 &amp; 3 &gt; 2? The foosball team <mark>said</mark> FOO."}},
 		"a phrase is marked as one":         {plain, object{"body": `"FOOSBALL team"`}, [2]any{nil, "Is 1 &lt; 2 &amp; 3 &gt; 2? The <mark>foosball team</mark> said FOO."}},

@@ -48,8 +48,8 @@ func (s *Service) refer(ctx context.Context, w store.Writer, account, tenant, ha
 	return nil
 }
 
-// Collect forgets uploads whose lifetime ended and removes content that nothing refers to. It looks only at
-// what is due, and is to be called now and then by one process.
+// Collect forgets uploads whose lifetime ended, and removes content that nothing refers to and what indexes tell of
+// destroyed emails. It looks only at what is due, and is to be called now and then by one process.
 func (s *Service) Collect(ctx context.Context) error {
 	tenants, err := s.blobs.Scopes(ctx)
 	if err != nil {
@@ -57,6 +57,9 @@ func (s *Service) Collect(ctx context.Context) error {
 	}
 	for _, tenant := range tenants {
 		if err := s.endUploads(ctx, tenant); err != nil {
+			return fmt.Errorf("tenant %q: %w", tenant, err)
+		}
+		if err := s.purgeDue(ctx, tenant); err != nil {
 			return fmt.Errorf("tenant %q: %w", tenant, err)
 		}
 		if _, err := s.blobs.Collect(ctx, tenant, blobGrace); err != nil {
