@@ -53,21 +53,15 @@ func (s *Service) provisionAccount(ctx context.Context, p *jmap.Principal) error
 	if s.completed.has(at, now) {
 		return nil
 	}
-	have, exists, err := readMeta(ctx, s.engine, p.AccountID)
-	if err != nil {
+	exists, settled, err := s.stands(ctx, p)
+	switch {
+	case err != nil:
 		return err
-	}
-	if exists {
-		if err := sameTenant(have, p); err != nil {
-			return err
-		}
-		settled, err := s.settled(ctx, s.engine, p, &have)
-		if err == nil && settled && have.Address == addressKey(p.Address) {
-			s.completed.add(at, now)
-		}
-		if err != nil || settled {
-			return err
-		}
+	case settled.whole:
+		s.completed.add(at, now)
+		return nil
+	case settled.enough:
+		return nil
 	}
 	for range provisionAttempts {
 		err = s.provision(ctx, p)
@@ -80,6 +74,27 @@ func (s *Service) provisionAccount(ctx context.Context, p *jmap.Principal) error
 		return nil
 	}
 	return err
+}
+
+// settlement is how an account stands.
+type settlement struct {
+	// enough tells that a request needs to do nothing for it.
+	enough bool
+	// whole tells besides that it takes the mail for the principal's address.
+	whole bool
+}
+
+// stands tells whether the principal's account exists, and how it stands.
+func (s *Service) stands(ctx context.Context, p *jmap.Principal) (exists bool, _ settlement, err error) {
+	have, exists, err := readMeta(ctx, s.engine, p.AccountID)
+	if err != nil || !exists {
+		return false, settlement{}, err
+	}
+	if err := sameTenant(have, p); err != nil {
+		return true, settlement{}, err
+	}
+	enough, err := s.settled(ctx, s.engine, p, &have)
+	return true, settlement{enough: enough, whole: enough && have.Address == addressKey(p.Address)}, err
 }
 
 func (s *Service) provision(ctx context.Context, p *jmap.Principal) error {

@@ -174,7 +174,7 @@ func (s *Service) Capability() jmap.Capability {
 // accountLimits is the value of the capability for an account (RFC 8621 section 1.3.1), encoded, since the state of the
 // session goes with each response.
 func accountLimits(topLevel bool) json.RawMessage {
-	raw, _ := json.Marshal(struct { // texts and numbers can be encoded
+	raw, _ := json.Marshal(struct { //nolint:errchkjson // texts and numbers can be encoded
 		MaxMailboxesPerEmail       int64    `json:"maxMailboxesPerEmail"`
 		MaxMailboxDepth            int64    `json:"maxMailboxDepth"`
 		MaxSizeMailboxName         int64    `json:"maxSizeMailboxName"`
