@@ -35,6 +35,7 @@ func Run(ctx context.Context, w *world.World, node clients.Node, counts map[stri
 		{"command line", c.commandLine},
 		{"independent clients", c.independentClients},
 		{"wrong region", c.wrongRegion},
+		{"locality", c.locality},
 		{"bad tokens", c.badTokens},
 		{"people without a mailbox", c.outsiders},
 		{"propagation", c.propagation},

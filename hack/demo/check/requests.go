@@ -101,6 +101,11 @@ func (c *checker) ask(ctx context.Context, method, url, token string) (answer, e
 	if method == http.MethodGet {
 		body = ""
 	}
+	return c.send(ctx, method, url, token, body)
+}
+
+// send is ask with a body.
+func (c *checker) send(ctx context.Context, method, url, token, body string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err

@@ -32,6 +32,7 @@ var (
 	ConfigMaps      = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	Secrets         = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	Pods            = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	Volumes         = schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}
 	SharedMailboxes = schema.GroupVersionResource{Group: "mail.bailiwick.dev", Version: "v1alpha1", Resource: "sharedmailboxes"}
 )
 
@@ -148,49 +149,72 @@ func Condition(status v1alpha1.ReconcileStatus, kind string) (value, reason, mes
 // Versions returns the resourceVersion of every object but those that move on their
 // own.
 func (c *Cluster) Versions(ctx context.Context) (map[string]string, error) {
-	client, err := discovery.NewDiscoveryClientForConfig(c.config)
-	if err != nil {
-		return nil, fmt.Errorf("discover: %w", err)
-	}
-	lists, err := client.ServerPreferredResources()
-	if err != nil {
-		return nil, fmt.Errorf("discover: %w", err)
-	}
 	versions := map[string]string{}
-	for _, list := range lists {
-		group, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			return nil, fmt.Errorf("discover: %w", err)
-		}
-		for _, resource := range list.APIResources {
-			if !isStill(resource.Name, resource.Verbs) {
-				continue
-			}
-			if err := c.addVersions(ctx, group.WithResource(resource.Name), versions); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return versions, nil
+	err := c.objects(ctx, isStill, func(name string, object *unstructured.Unstructured) error {
+		versions[name] = object.GetResourceVersion()
+		return nil
+	})
+	return versions, err
 }
 
-// isStill reports whether objects of a resource can be listed and only change when
-// somebody changes them; nodes and leases beat, events expire.
-func isStill(name string, verbs []string) bool {
-	switch name {
+// isStill reports whether objects of a resource only change when somebody changes them;
+// nodes and leases beat, events expire.
+func isStill(resource string) bool {
+	switch resource {
 	case "leases", "events", "componentstatuses", "nodes":
 		return false
 	}
-	return slices.Contains(verbs, "list")
+	return true
 }
 
-func (c *Cluster) addVersions(ctx context.Context, kind schema.GroupVersionResource, versions map[string]string) error {
+// Objects returns every object, whatever its kind, as JSON.
+func (c *Cluster) Objects(ctx context.Context) (map[string][]byte, error) {
+	documents := map[string][]byte{}
+	err := c.objects(ctx, func(string) bool { return true }, func(name string, object *unstructured.Unstructured) error {
+		document, err := object.MarshalJSON()
+		documents[name] = document
+		return err
+	})
+	return documents, err
+}
+
+// objects lists every object of the resources that wanted agrees to.
+func (c *Cluster) objects(ctx context.Context, wanted func(resource string) bool, use func(string, *unstructured.Unstructured) error) error {
+	client, err := discovery.NewDiscoveryClientForConfig(c.config)
+	if err != nil {
+		return fmt.Errorf("discover: %w", err)
+	}
+	lists, err := client.ServerPreferredResources()
+	if err != nil {
+		return fmt.Errorf("discover: %w", err)
+	}
+	for _, list := range lists {
+		group, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			return fmt.Errorf("discover: %w", err)
+		}
+		for _, resource := range list.APIResources {
+			if !slices.Contains(resource.Verbs, "list") || !wanted(resource.Name) {
+				continue
+			}
+			if err := c.objectsOf(ctx, group.WithResource(resource.Name), use); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) objectsOf(ctx context.Context, kind schema.GroupVersionResource, use func(string, *unstructured.Unstructured) error) error {
 	list, err := c.Dynamic.Resource(kind).List(ctx, listOptions)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", kind.Resource, err)
 	}
-	for _, item := range list.Items {
-		versions[kind.Group+"/"+kind.Resource+" "+item.GetNamespace()+"/"+item.GetName()] = item.GetResourceVersion()
+	for i := range list.Items {
+		item := &list.Items[i]
+		if err := use(kind.Group+"/"+kind.Resource+" "+item.GetNamespace()+"/"+item.GetName(), item); err != nil {
+			return err
+		}
 	}
 	return nil
 }

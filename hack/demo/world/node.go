@@ -22,7 +22,7 @@ const (
 func (w *World) startNode(ctx context.Context) error {
 	child, err := process.Start("localnode", w.program("localnode"), filepath.Join(w.Folder, "localnode.log"), nil,
 		"--kubeconfig="+w.Cluster.Kubeconfig(), "--node-name="+nodeName, "--image="+imageName+"="+w.program("bailiwick"),
-		"--data-dir="+filepath.Join(w.Folder, "node"))
+		"--data-dir="+w.nodeFolder())
 	if err != nil {
 		return err
 	}

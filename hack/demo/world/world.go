@@ -165,7 +165,7 @@ func (w *World) startIssuers(ctx context.Context) error {
 // is left.
 func (w *World) Watch() (*survivor.Watch, error) {
 	programs := []string{w.program("bailiwick"), w.program("localnode")}
-	return survivor.New(programs, []string{w.Folder, filepath.Dir(w.plane.AdminKubeconfig())})
+	return survivor.New(programs, []string{w.Folder, w.PlaneFolder()})
 }
 
 // Failed is closed when the control plane or the node ended on its own.
