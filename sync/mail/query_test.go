@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -160,7 +161,13 @@ func TestEmailsAreSorted(t *testing.T) {
 	} {
 		equal(t, name, d.refused("Email/query", object{"sort": []object{c.sort}}), c.want)
 	}
-	options := d.service.Capability().Account.(map[string]any)["emailQuerySortOptions"].([]string)
+	var limits struct {
+		EmailQuerySortOptions []string `json:"emailQuerySortOptions"`
+	}
+	if err := json.Unmarshal(d.service.Capability().Account.(json.RawMessage), &limits); err != nil {
+		t.Fatal(err)
+	}
+	options := limits.EmailQuerySortOptions
 	equal(t, "options", len(options), len(sortKeys))
 }
 
