@@ -64,6 +64,18 @@ func (a *SharedAccount) Owner(tenant string) *Principal {
 	return &Principal{Tenant: tenant, AccountID: a.AccountID, Address: a.Address, Name: a.Name}
 }
 
+// Visible lists the accounts of the session object, whose changes the principal is told
+// of: its own first, then those of others, but for unsubscribed ones.
+func (p *Principal) Visible() []string {
+	accounts := []string{p.AccountID}
+	for _, shared := range p.Shared {
+		if !shared.Unsubscribed {
+			accounts = append(accounts, shared.AccountID)
+		}
+	}
+	return accounts
+}
+
 // CanRead tells whether the principal may use an account.
 func (p *Principal) CanRead(accountID string) bool {
 	return accountID == p.AccountID || p.shared(accountID) != nil

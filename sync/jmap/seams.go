@@ -73,3 +73,22 @@ type Shares interface {
 	// StatesFor is States for an account as the principal sees it.
 	StatesFor(ctx context.Context, p *Principal, account string) (map[string]string, error)
 }
+
+// PassHints passes hints of changes on until the context ends or there come no more. Those
+// that nobody waits for are coalesced.
+func PassHints(ctx context.Context, changes <-chan struct{}, into chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-changes:
+			if !open {
+				return
+			}
+		}
+		select {
+		case into <- struct{}{}:
+		default:
+		}
+	}
+}

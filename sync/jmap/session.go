@@ -46,7 +46,7 @@ type SessionAccount struct {
 func (s *Service) Session(p *Principal) (*Session, error) {
 	session := &Session{
 		Capabilities:    s.sessionCapabilities,
-		Accounts:        map[string]SessionAccount{p.AccountID: s.account(p, p.AccountID)},
+		Accounts:        map[string]SessionAccount{},
 		PrimaryAccounts: map[string]string{},
 		Username:        p.Address,
 		APIURL:          s.baseURL + PathAPI,
@@ -54,10 +54,8 @@ func (s *Service) Session(p *Principal) (*Session, error) {
 		UploadURL:       s.baseURL + PathUpload + "{accountId}/",
 		EventSourceURL:  s.baseURL + PathEventSource + "?types={types}&closeafter={closeafter}&ping={ping}",
 	}
-	for _, shared := range p.Shared {
-		if !shared.Unsubscribed {
-			session.Accounts[shared.AccountID] = s.account(p, shared.AccountID)
-		}
+	for _, id := range p.Visible() {
+		session.Accounts[id] = s.account(p, id)
 	}
 	for i := range s.accountCapabilities {
 		if c := &s.accountCapabilities[i]; c.URI != CoreCapability && !c.AccountOnly && (c.For == nil || c.For(p)) {
@@ -80,12 +78,7 @@ func (s *Service) sessionState(p *Principal) (string, error) {
 			return "", err
 		}
 	}
-	accounts := []string{p.AccountID}
-	for _, shared := range p.Shared {
-		if !shared.Unsubscribed {
-			accounts = append(accounts, shared.AccountID)
-		}
-	}
+	accounts := p.Visible()
 	slices.Sort(accounts[1:])
 	for _, id := range accounts {
 		if raw, err = s.appendAccount(raw, p, id); err != nil {

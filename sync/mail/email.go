@@ -145,15 +145,8 @@ func (e *edit) destroyEmail(m *email) error {
 	} {
 		e.tx.Delete(key)
 	}
-	var text [][]byte
-	for p, err := range e.tx.Scan(e.ctx, e.keys.text(m.ID).Range(), store.ScanOptions{}) {
-		if err != nil {
-			return fmt.Errorf("destroy email: %w", err)
-		}
-		text = append(text, slices.Clone(p.Key))
-	}
-	for _, key := range text {
-		e.tx.Delete(key)
+	if err := deleteAll(e.ctx, e.tx, e.keys.text(m.ID).Range()); err != nil {
+		return fmt.Errorf("destroy email: %w", err)
 	}
 	if err := e.unindex(m.ID); err != nil {
 		return err

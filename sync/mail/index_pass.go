@@ -177,7 +177,7 @@ func (s *Service) commitIndex(ctx context.Context, account string, c *indexChang
 		}
 		for _, id := range c.drop {
 			if err := deleteAll(ctx, tx, store.Key(k.segment(id)).Range()); err != nil {
-				return err
+				return fmt.Errorf("write index: %w", err)
 			}
 		}
 		if c.add != nil {
@@ -194,21 +194,6 @@ func (s *Service) commitIndex(ctx context.Context, account string, c *indexChang
 	})
 }
 
-// deleteAll deletes the keys of a range, which are few.
-func deleteAll(ctx context.Context, tx *store.Tx, r store.Range) error {
-	var found [][]byte
-	for p, err := range tx.Scan(ctx, r, store.ScanOptions{}) {
-		if err != nil {
-			return fmt.Errorf("write index: %w", err)
-		}
-		found = append(found, slices.Clone(p.Key))
-	}
-	for _, key := range found {
-		tx.Delete(key)
-	}
-	return nil
-}
-
 // resetIndex forgets an index that cannot be used, so that it is made anew. What a later version made stays.
 func (s *Service) resetIndex(ctx context.Context, account string) error {
 	return s.journal.Update(ctx, account, func(tx *store.Tx) error {
@@ -216,7 +201,10 @@ func (s *Service) resetIndex(ctx context.Context, account string) error {
 		if err != nil || is == indexNewer || is == indexAbsent {
 			return err
 		}
-		return deleteAll(ctx, tx, keys(account).index().Range())
+		if err := deleteAll(ctx, tx, keys(account).index().Range()); err != nil {
+			return fmt.Errorf("write index: %w", err)
+		}
+		return nil
 	})
 }
 

@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,13 +31,9 @@ func purgeTime(account string, now time.Time) int64 {
 // purgeDue removes the postings of destroyed emails from the accounts of a tenant that are due.
 func (s *Service) purgeDue(ctx context.Context, tenant string) error {
 	prefix := purgeQueue(tenant)
-	due := store.Range{Start: prefix, End: prefix.Uint(orderly(s.opts.Now().Unix() + 1))}
-	var entries [][]byte
-	for p, err := range s.engine.Scan(ctx, due, store.ScanOptions{}) {
-		if err != nil {
-			return err
-		}
-		entries = append(entries, bytes.Clone(p.Key))
+	entries, err := dueEntries(ctx, s.engine, prefix, s.opts.Now())
+	if err != nil {
+		return err
 	}
 	for _, entry := range entries {
 		account, _, err := store.CutString(entry[len(prefix)+8:])

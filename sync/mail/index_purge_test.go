@@ -24,6 +24,20 @@ func (d *desk) holds(text string) int {
 	return n
 }
 
+// nothingIn fails for every key that is left below one of some others.
+func (d *desk) nothingIn(prefixes ...store.Key) {
+	d.tb.Helper()
+	for _, prefix := range prefixes {
+		left, err := scanKeys(d.tb.Context(), d.engine, prefix.Range(), store.ScanOptions{})
+		if err != nil {
+			d.tb.Fatal(err)
+		}
+		for _, key := range left {
+			d.tb.Errorf("%q is left", key)
+		}
+	}
+}
+
 func TestWordsOfDestroyedEmailsLeaveTheStore(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -50,11 +64,7 @@ func TestWordsOfDestroyedEmailsLeaveTheStore(t *testing.T) {
 	if len(before) != 1 || len(after) != 1 || after[0].Emails != before[0].Emails-1 {
 		t.Errorf("segments %+v became %+v", before, after)
 	}
-	for _, prefix := range []store.Key{keys("a1").indexGone(), purgeQueue("agency/agency")} {
-		for p := range d.engine.Scan(t.Context(), prefix.Range(), store.ScanOptions{}) {
-			t.Errorf("%q is left", p.Key)
-		}
-	}
+	d.nothingIn(keys("a1").indexGone(), purgeQueue("agency/agency"))
 }
 
 func TestMergedSegmentsForgetDestroyedEmails(t *testing.T) {
@@ -96,11 +106,7 @@ func TestErasedAccountsLeaveNoPostings(t *testing.T) {
 	if err := d.service.purgeDue(t.Context(), "agency/agency"); err != nil {
 		t.Fatalf("purge: %v", err)
 	}
-	for _, owner := range []store.Key{store.NewKey("a1"), purgeQueue("agency/agency")} {
-		for p := range d.engine.Scan(t.Context(), owner.Range(), store.ScanOptions{}) {
-			t.Errorf("%q is left", p.Key)
-		}
-	}
+	d.nothingIn(store.NewKey("a1"), purgeQueue("agency/agency"))
 }
 
 func TestPurgeOfADamagedIndexMakesItAnew(t *testing.T) {

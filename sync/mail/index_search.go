@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -144,14 +145,7 @@ func (c *candidate) indexed(cond *emailCondition) verdict {
 // segmentOf returns the segment that has an email if any has, or nil.
 func (x *searchIndex) segmentOf(n uint64) *searchSegment {
 	at, exact := slices.BinarySearchFunc(x.segments, n, func(s *searchSegment, n uint64) int {
-		switch {
-		case s.First < n:
-			return -1
-		case s.First > n:
-			return 1
-		default:
-			return 0
-		}
+		return cmp.Compare(s.First, n)
 	})
 	if !exact {
 		at--

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
@@ -79,15 +78,8 @@ func (m *mailboxSetter) subscribe(e *edit, id string, subscribed bool) error {
 
 // endSubscriptions forgets who is subscribed to a mailbox.
 func (e *edit) endSubscriptions(id string) error {
-	var ended [][]byte
-	for p, err := range e.tx.Scan(e.ctx, e.keys.subscribers(id).Range(), store.ScanOptions{}) {
-		if err != nil {
-			return fmt.Errorf("list subscribers: %w", err)
-		}
-		ended = append(ended, slices.Clone(p.Key))
-	}
-	for _, key := range ended {
-		e.tx.Delete(key)
+	if err := deleteAll(e.ctx, e.tx, e.keys.subscribers(id).Range()); err != nil {
+		return fmt.Errorf("list subscribers: %w", err)
 	}
 	return nil
 }

@@ -72,13 +72,9 @@ func (s *Service) Collect(ctx context.Context) error {
 // endUploads takes the uploads that are due from the front of the queue.
 func (s *Service) endUploads(ctx context.Context, tenant string) error {
 	prefix := uploadQueue(tenant)
-	due := store.Range{Start: prefix, End: prefix.Uint(orderly(s.opts.Now().Unix() + 1))}
-	var entries [][]byte
-	for p, err := range s.engine.Scan(ctx, due, store.ScanOptions{}) {
-		if err != nil {
-			return err
-		}
-		entries = append(entries, bytes.Clone(p.Key))
+	entries, err := dueEntries(ctx, s.engine, prefix, s.opts.Now())
+	if err != nil {
+		return err
 	}
 	for _, entry := range entries {
 		account, rest, err := store.CutString(entry[len(prefix)+8:])
@@ -109,15 +105,8 @@ func (s *Service) endUpload(ctx context.Context, tenant, account, hash string, e
 			return err
 		}
 		tx.Delete(k.upload(hash))
-		var visitors [][]byte
-		for p, err := range tx.Scan(ctx, k.visitorUploads(hash).Range(), store.ScanOptions{}) {
-			if err != nil {
-				return fmt.Errorf("end upload: %w", err)
-			}
-			visitors = append(visitors, bytes.Clone(p.Key))
-		}
-		for _, key := range visitors {
-			tx.Delete(key)
+		if err := deleteAll(ctx, tx, k.visitorUploads(hash).Range()); err != nil {
+			return fmt.Errorf("end upload: %w", err)
 		}
 		return s.refer(ctx, tx, account, tenant, hash, -1)
 	})

@@ -101,12 +101,9 @@ func (e *edit) remember(key string, now time.Time) (fresh bool, err error) {
 func (e *edit) forgetReplies(now time.Time) error {
 	prefix := e.keys.repliedAt()
 	old := store.Range{Start: prefix, End: prefix.Uint(orderly(now.Add(-replyInterval).UnixMilli()))}
-	var entries [][]byte
-	for p, err := range e.tx.Scan(e.ctx, old, store.ScanOptions{Limit: forgetReplies}) {
-		if err != nil {
-			return err
-		}
-		entries = append(entries, bytes.Clone(p.Key))
+	entries, err := scanKeys(e.ctx, e.tx, old, store.ScanOptions{Limit: forgetReplies})
+	if err != nil {
+		return err
 	}
 	for _, entry := range entries {
 		key, _, err := store.CutString(entry[len(prefix)+8:])

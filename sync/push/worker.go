@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
@@ -111,20 +112,7 @@ func (w *worker) listen(ctx context.Context, account string) {
 	changes, release := w.service.o.States.Subscribe(account)
 	w.forwarders.Go(func() {
 		defer release()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case _, open := <-changes:
-				if !open {
-					return
-				}
-			}
-			select {
-			case w.hints <- struct{}{}:
-			default:
-			}
-		}
+		jmap.PassHints(ctx, changes, w.hints)
 	})
 }
 

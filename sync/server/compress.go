@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"runtime"
@@ -85,7 +86,7 @@ func compress(body []byte) []byte {
 	if len(body) >= compressLarge {
 		pool = largeGzip
 	}
-	out := &sliceWriter{}
+	out := &bytes.Buffer{}
 	zw, ok := pool.Get().(*gzip.Writer)
 	if !ok {
 		zw = gzip.NewWriter(out)
@@ -95,15 +96,7 @@ func compress(body []byte) []byte {
 	// Writing to memory does not fail.
 	_, _ = zw.Write(body)
 	_ = zw.Close()
-	return out.b
-}
-
-type sliceWriter struct{ b []byte }
-
-// Write appends p.
-func (w *sliceWriter) Write(p []byte) (int, error) {
-	w.b = append(w.b, p...)
-	return len(p), nil
+	return out.Bytes()
 }
 
 // wanted is the coding of the answer to a request.

@@ -78,7 +78,7 @@ func (w *watch) states(ctx context.Context, p *jmap.Principal) (accountStates, e
 		return nil, err
 	}
 	states := accountStates{}
-	for _, account := range accountsOf(p) {
+	for _, account := range p.Visible() {
 		w.follow(ctx, account)
 		of, err := w.server.statesOf(ctx, p, account)
 		if err != nil {
@@ -115,37 +115,10 @@ func (w *watch) follow(ctx context.Context, account string) {
 		w.own = changes
 		context.AfterFunc(ctx, cancel)
 	} else {
-		go w.pass(ctx, changes, cancel)
+		go func() {
+			defer cancel()
+			jmap.PassHints(ctx, changes, w.changes)
+		}()
 	}
 	w.accounts[account] = true
-}
-
-// pass passes hints on.
-func (w *watch) pass(ctx context.Context, changes <-chan struct{}, cancel func()) {
-	defer cancel()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case _, open := <-changes:
-			if !open {
-				return
-			}
-		}
-		select {
-		case w.changes <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// accountsOf lists the accounts whose changes a principal is told of.
-func accountsOf(p *jmap.Principal) []string {
-	accounts := []string{p.AccountID}
-	for _, shared := range p.Shared {
-		if !shared.Unsubscribed {
-			accounts = append(accounts, shared.AccountID)
-		}
-	}
-	return accounts
 }

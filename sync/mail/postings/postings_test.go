@@ -3,6 +3,7 @@ package postings
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -208,6 +209,22 @@ func TestMergedSegmentsAreThoseOfAllTheirTexts(t *testing.T) {
 	if found, err := lookUp(got, 'x', Compile("number2346"), Compile("qqqqq"), Compile("nowhere")); err != nil || found[0].May.Len() != 1 || found[2].May.Len() != 0 {
 		t.Errorf("found %d and %d, error %v", found[0].May.Len(), found[2].May.Len(), err)
 	}
+}
+
+// Clone returns a copy.
+func (s *Set) Clone() *Set {
+	out := NewSet(s.size)
+	copy(out.words, s.words)
+	return out
+}
+
+// Len is the number of documents in the set.
+func (s *Set) Len() int {
+	n := 0
+	for _, w := range s.words {
+		n += bits.OnesCount64(w)
+	}
+	return n
 }
 
 func TestSetsAreThoseOfTheirDocuments(t *testing.T) {

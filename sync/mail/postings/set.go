@@ -1,7 +1,5 @@
 package postings
 
-import "math/bits"
-
 // Set is a set of the documents of a segment, by their place in it.
 type Set struct {
 	words []uint64
@@ -23,13 +21,6 @@ func (s *Set) Has(doc int) bool { return s.words[doc/64]>>(doc%64)&1 == 1 }
 
 // Add puts a document into the set.
 func (s *Set) Add(doc int) { s.words[doc/64] |= 1 << (doc % 64) }
-
-// Clone returns a copy.
-func (s *Set) Clone() *Set {
-	out := NewSet(s.size)
-	copy(out.words, s.words)
-	return out
-}
 
 // And keeps what is in the other set too.
 func (s *Set) And(other *Set) {
@@ -53,13 +44,4 @@ func (s *Set) Invert() {
 	if rest := s.size % 64; rest > 0 {
 		s.words[len(s.words)-1] &= 1<<rest - 1
 	}
-}
-
-// Len is the number of documents in the set.
-func (s *Set) Len() int {
-	n := 0
-	for _, w := range s.words {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }
