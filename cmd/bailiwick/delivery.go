@@ -258,7 +258,7 @@ func (r *replica) inboundOptions(boxes delivery.Mailboxes) (o inbound.Options, e
 	f := &r.flags.delivery
 	o = inbound.Options{
 		Hostname: r.flags.mailName(), Mailboxes: boxes, Certificate: r.certs.GetCertificate, ClientNames: f.clientNames,
-		Limits: inbound.Limits{MessageSize: f.maxMessageSize}, Logger: r.logger, Metrics: r.registry,
+		Limits: inbound.Limits{MessageSize: f.maxMessageSize}, ShutdownTimeout: r.flags.drainTimeout, Logger: r.logger, Metrics: r.registry,
 	}
 	if f.clientCA != "" {
 		if o.ClientCAs, err = certificatePool("smtp-client-ca", f.clientCA); err != nil {

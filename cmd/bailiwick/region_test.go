@@ -79,6 +79,7 @@ func newRegion(t *testing.T) *region {
 		flags: syncFlags{
 			region: "regions/virginia", cloud: "gcc-high", geography: "NAM", url: "https://127.0.0.1:" + strconv.Itoa(int(port)),
 			address: "127.0.0.1", port: port, metricsPort: metricsPort, minimumTLS: "1.3",
+			drainDelay: time.Second, drainTimeout: 20 * time.Second,
 			tlsDir: t.TempDir(), documentsDir: t.TempDir(), storageFlags: storageFlags{dataDir: t.TempDir()},
 		},
 	}

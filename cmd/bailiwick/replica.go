@@ -29,13 +29,8 @@ import (
 	"github.com/bailiwick-dev/bailiwick/sync/tenants"
 )
 
-const (
-	// drainDelay is how long a replica serves on after it declared itself not ready,
-	// so that endpoints without it have spread.
-	drainDelay = 2 * time.Second
-	// collectInterval is how often what nothing refers to is removed from the store.
-	collectInterval = time.Hour
-)
+// collectInterval is how often what nothing refers to is removed from the store.
+const collectInterval = time.Hour
 
 // replica is one sync server with all its parts.
 type replica struct {
@@ -144,9 +139,10 @@ func (r *replica) assemble() (err error) {
 			Slots:                 slots.Options{Slots: int(r.flags.requestSlots)},
 			ConnectionsPerAddress: int(r.flags.addressConnections),
 		},
-		DrainDelay: drainDelay,
-		Logger:     r.logger,
-		Metrics:    r.registry,
+		DrainDelay:      r.flags.drainDelay,
+		ShutdownTimeout: r.flags.drainTimeout,
+		Logger:          r.logger,
+		Metrics:         r.registry,
 	})
 	return err
 }

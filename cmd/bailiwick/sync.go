@@ -8,8 +8,16 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+)
+
+// How long a replica drains by itself: both fit into the 30 seconds that Kubernetes gives
+// a pod to end.
+const (
+	defaultDrainDelay   = 5 * time.Second
+	defaultDrainTimeout = 22 * time.Second
 )
 
 // syncFlags are the flags of the sync server.
@@ -34,6 +42,8 @@ type syncFlags struct {
 	pushToLoopback     bool
 	requestSlots       uint16
 	addressConnections uint16
+	drainDelay         time.Duration
+	drainTimeout       time.Duration
 	delivery           deliveryFlags
 }
 
@@ -71,6 +81,8 @@ func (f *syncFlags) command() *cobra.Command {
 	set.BoolVar(&f.pushToLoopback, "development-push-to-loopback", false, "let push subscriptions name https and http URLs on this machine; for development alone")
 	set.Uint16Var(&f.requestSlots, "request-slots", 0, "how many requests and uploads are worked on at a time; 0 means four for each processor")
 	set.Uint16Var(&f.addressConnections, "connections-per-address", 0, "how many connections one client address may have open; 0 means any number, right behind a load balancer that hides the addresses of clients")
+	set.DurationVar(&f.drainDelay, "drain-delay", defaultDrainDelay, "how long the replica serves on after it was told to end and is no longer ready, so that load balancers notice")
+	set.DurationVar(&f.drainTimeout, "drain-timeout", defaultDrainTimeout, "how long requests may take after that to finish")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "the lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	f.delivery.register(cmd)
 	return cmd
@@ -96,6 +108,12 @@ func (f *syncFlags) validate() error {
 	}
 	if _, err := f.tlsVersion(); err != nil {
 		return err
+	}
+	if f.drainDelay < 0 {
+		return fmt.Errorf("--drain-delay: %s is less than nothing, give 0s or more", f.drainDelay)
+	}
+	if f.drainTimeout <= 0 {
+		return fmt.Errorf("--drain-timeout: %s gives requests no time, give more than 0s", f.drainTimeout)
 	}
 	if err := f.delivery.validate(); err != nil {
 		return err

@@ -40,6 +40,8 @@ func TestWrongFlagsAreNamedWithTheRemedy(t *testing.T) {
 		"--data-dir and --postgres-dsn-dir: give only one of them":                                        {"postgres-dsn-dir": "/dsn", "replica": "sync-0"},
 		"--s3-bucket: missing, give all of --s3-endpoint, --s3-bucket and --s3-credentials-file, or none": {"s3-endpoint": "https://s3.example"},
 		`--s3-endpoint: endpoint "http://s3.example": invalid: mail would travel unencrypted: use https`:  {"data-dir": "", "postgres-dsn-dir": "/dsn", "replica": "sync-0", "s3-endpoint": "http://s3.example", "s3-bucket": "b", "s3-credentials-file": "/c"},
+		"--drain-delay: -1s is less than nothing, give 0s or more":                                        {"drain-delay": "-1s"},
+		"--drain-timeout: 0s gives requests no time, give more than 0s":                                   {"drain-timeout": "0s"},
 		`--minimum-tls: "1.1" is not 1.2 or 1.3`:                                                          {"minimum-tls": "1.1"},
 		"--documents-dir or --documents-namespace: give one of them":                                      {"documents-dir": ""},
 		"--documents-dir and --documents-namespace: give only one of them":                                {"documents-namespace": "ns"},

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +48,12 @@ const (
 	userID = 65532
 	// defaultGrace is how long requests may drain.
 	defaultGrace = 30
+	// drainDelay is how long load balancers have at most to notice that a pod ends, and
+	// drainDelayShare and drainRestShare which parts of the whole time they have at most,
+	// and the store has to close.
+	drainDelay      = 5 * time.Second
+	drainDelayShare = 6
+	drainRestShare  = 10
 	// tokenSeconds is the lifetime of the service account token; the kubelet
 	// replaces it in time.
 	tokenSeconds = 3607
@@ -277,7 +284,19 @@ func bounds(r *v1alpha1.MailboxRegion) []string {
 			list = append(list, fmt.Sprintf("--%s=%d", flag.name, flag.value))
 		}
 	}
-	return list
+	return append(list, drain(r)...)
+}
+
+// drain divides the time that a pod has to end: first load balancers notice, then requests
+// finish, and the rest is for the store to close. What is not declared is left to the sync
+// server.
+func drain(r *v1alpha1.MailboxRegion) []string {
+	if r.Spec.Template.TerminationGracePeriodSeconds == 0 {
+		return nil
+	}
+	whole := time.Duration(grace(r)) * time.Second
+	delay := min(drainDelay, whole/drainDelayShare)
+	return []string{"--drain-delay=" + delay.String(), "--drain-timeout=" + (whole - delay - whole/drainRestShare).String()}
 }
 
 func minimumTLS(cloud *v1alpha1.SovereignCloud) v1alpha1.TLSVersion {

@@ -43,6 +43,7 @@ func (s *Server) routes() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())
+		s.leave(w.Header())
 		mux.ServeHTTP(w, r)
 	})
 }

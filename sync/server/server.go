@@ -188,9 +188,10 @@ func checkBaseURL(raw string) error {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve accepts connections on a TCP listener until the context ends, then drains:
-// it declares itself not ready, waits DrainDelay, ends event streams and WebSockets, lets running
-// requests finish within ShutdownTimeout and closes. It closes the listener, and it
-// is called once. The error is nil after an orderly shutdown.
+// it declares itself not ready and asks each client that it answers to connect anew, for
+// DrainDelay, ends event streams and WebSockets, takes leave of idle connections, lets
+// running requests finish within ShutdownTimeout and closes. It closes the listener, and
+// it is called once. The error is nil after an orderly shutdown.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if s.options.Certificates == nil {
 		return errors.Join(errors.New("serve: certificates are needed"), listener.Close())
@@ -210,6 +211,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          connectionLog(s.logger),
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
+	farewell := newFarewell(srv)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.ServeTLS(s.guard(listener), "", "") }()
 	select {
@@ -217,20 +219,23 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	err := s.shutdown(context.WithoutCancel(ctx), srv)
+	err := s.shutdown(context.WithoutCancel(ctx), srv, farewell)
 	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
 	return err
 }
 
-func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
+func (s *Server) shutdown(ctx context.Context, srv *http.Server, farewell *farewell) error {
 	s.logger.InfoContext(ctx, "draining", slog.Duration("delay", s.options.DrainDelay))
 	s.unready.Store(true)
 	time.Sleep(s.options.DrainDelay)
 	close(s.draining)
 	ctx, cancel := context.WithTimeout(ctx, s.options.ShutdownTimeout)
 	defer cancel()
+	if err := farewell.say(ctx, s.options.ShutdownTimeout/goAwayShare); err != nil {
+		return errors.Join(err, srv.Close())
+	}
 	if err := srv.Shutdown(ctx); err != nil {
 		return fmt.Errorf("shutdown: requests still run after %s: %w", s.options.ShutdownTimeout, errors.Join(err, srv.Close()))
 	}
