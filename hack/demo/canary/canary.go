@@ -24,10 +24,14 @@ const (
 	FileName = "filename"
 	File     = "file"
 	Mailbox  = "mailbox"
+	Brought  = "brought"
+	Sent     = "sent"
 )
 
 // Places lists the places.
-func Places() []string { return []string{Subject, Text, Header, Sender, FileName, File, Mailbox} }
+func Places() []string {
+	return []string{Subject, Text, Header, Sender, FileName, File, Mailbox, Brought, Sent}
+}
 
 // Canary is a word for each place, which nobody else writes. It consists of lower-case
 // letters and digits, so that no format escapes or folds it.
@@ -41,7 +45,8 @@ func New() Canary { return Canary{common: strings.ToLower(rand.Text())} }
 // Word is what hides in a place.
 func (c Canary) Word(place string) string { return c.common + place }
 
-// Message is a message to an address that holds the words of all places but the mailbox.
+// Message is a message to an address that holds the words of all places that one message
+// has: not those of the mailbox, of mail that a server brought, and of mail that was sent.
 func (c Canary) Message(to string, received time.Time) mbox.Message {
 	sender := c.Word(Sender) + "@elsewhere.example"
 	raw := strings.Join([]string{

@@ -25,7 +25,7 @@ import (
 // same search has to find all of it in the store of the mailbox's own region, and what was
 // written to the API server for that.
 func (c *checker) locality(ctx context.Context) (detail string, err error) {
-	owner := resident(cast.Chicago)
+	owner := resident(cast.Paris)
 	token, err := c.Token(ctx, owner.Cloud, owner.Email, owner.Device)
 	if err != nil {
 		return "", err
@@ -62,7 +62,8 @@ func (c *checker) locality(ctx context.Context) (detail string, err error) {
 		len(canary.Places()), owner.Region, stray, elsewhere.Octets>>20, objects), nil //nolint:mnd // octets of a MB, in bits
 }
 
-// plant hides the words in a mailbox. What it returns removes them again.
+// plant hides the words in a mailbox: by a client, by a server that brings mail, and in the
+// outbox. What it returns removes them again.
 func (c *checker) plant(ctx context.Context, owner cast.Resident, token string, bird canary.Canary) (remove func(context.Context) error, err error) {
 	nothing := func(context.Context) error { return nil }
 	plain, err := c.HTTP()
@@ -84,18 +85,46 @@ func (c *checker) plant(ctx context.Context, owner cast.Resident, token string, 
 	if err := mbox.Write(&file, bird.Message(owner.Email, time.Now())); err != nil {
 		return remove, err
 	}
-	_, err = account.Import(ctx, &file)
-	return remove, err
+	if _, err := account.Import(ctx, &file); err != nil {
+		return remove, err
+	}
+	relay, err := c.relay(ctx, owner.Region)
+	if err != nil {
+		return remove, err
+	}
+	if _, err := relay.Deliver(ctx, "iris@elsewhere.example", owner.Email, []byte("Subject: "+bird.Word(canary.Brought)+"\r\n\r\n")); err != nil {
+		return remove, err
+	}
+	if _, err = account.Send(ctx, owner.Email, bird.Word(canary.Sent), bird.Word(canary.Sent)); err != nil {
+		return remove, err
+	}
+	return remove, arrived(ctx, account, bird)
+}
+
+// arrived waits until what the owner sent to themselves is in the mailbox twice.
+func arrived(ctx context.Context, account *mailclient.Account, bird canary.Canary) error {
+	const patience = 2 * time.Minute
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("mail that was sent did not arrive"))
+	defer cancel()
+	return kube.Poll(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		found, err := account.Search(ctx, bird.Word(canary.Sent))
+		if err == nil && len(found) != 2 {
+			err = fmt.Errorf("%d messages found, want 2", len(found))
+		}
+		return err
+	})
 }
 
 // uproot takes what was planted out of a mailbox.
 func uproot(ctx context.Context, account *mailclient.Account, bird canary.Canary) error {
-	found, err := account.Search(ctx, bird.Word(canary.Subject))
-	if err != nil {
-		return err
-	}
-	if err := account.Discard(ctx, found...); err != nil {
-		return err
+	for _, place := range []string{canary.Subject, canary.Brought, canary.Sent} {
+		found, err := account.Search(ctx, bird.Word(place))
+		if err != nil {
+			return err
+		}
+		if err := account.Discard(ctx, found...); err != nil {
+			return err
+		}
 	}
 	boxes, err := account.Mailboxes(ctx)
 	if err != nil {
