@@ -303,8 +303,11 @@ func TestBlobsAreFoundByTheirAccountOnly(t *testing.T) {
 	equal(t, "lookup", any(d.blob("Blob/lookup", object{"ids": []string{id}, "typeNames": []string{"Email"}})), normal(t, object{"accountId": "a1", "list": []object{}, "notFound": []string{id}}))
 	kind, _ := setError(d.blob("Blob/upload", object{"create": object{"x": object{"data": []object{{"blobId": id}}}}}), "notCreated", "x")
 	equal(t, "upload", kind, "blobNotFound")
-	shared := d.request("Blob/get", object{"accountId": "a2", "ids": []string{id}, "properties": []string{"data"}})
-	equal(t, "get from a shared account", list(shared[0][1].(object)["list"]), []object{{"id": id, "data:asText": "secret"}})
+	get := object{"accountId": "a2", "ids": []string{id}, "properties": []string{"data"}}
+	equal(t, "get an upload from a shared account", strs(d.request("Blob/get", get)[0][1].(object)["notFound"]), []string{id})
+	other.add(other.role("inbox"), "secret: x")
+	get["ids"] = []string{other.upload("secret: x")}
+	equal(t, "get from a shared account", list(d.request("Blob/get", get)[0][1].(object)["list"])[0]["data:asText"], any("secret: x"))
 }
 
 func TestWrongBlobCallsAreRefused(t *testing.T) {

@@ -112,9 +112,13 @@ func (s *Service) mayRead(ctx context.Context, p *jmap.Principal, account, id st
 	if !ok {
 		return ref, false, nil
 	}
-	_, err := s.engine.Get(ctx, keys(account).blob(ref.hash))
-	if err == nil && p != nil && p.Partial(account) {
+	counted, err := s.engine.Get(ctx, keys(account).blob(ref.hash))
+	switch {
+	case err != nil:
+	case p != nil && p.Partial(account):
 		ok, err = s.mayVisit(ctx, p, account, ref)
+	default:
+		ok, err = s.mayUse(ctx, p, account, ref.hash, counted)
 	}
 	if isNotFound(err) {
 		return ref, false, nil
@@ -132,16 +136,10 @@ func (s *Service) mayVisit(ctx context.Context, p *jmap.Principal, account strin
 		return false, err
 	}
 	if ref.email == "" {
-		_, err := s.engine.Get(ctx, keys(account).visitorUploads(ref.hash).String(p.AccountID))
-		return err == nil, err
+		return s.uploaded(ctx, p, account, ref.hash)
 	}
 	m, err := s.readEmail(ctx, s.engine, v, account, ref.email)
 	return m != nil && m.Blob == ref.hash, err
-}
-
-// visitorUploads are the visitors who uploaded a blob.
-func (k keys) visitorUploads(hash string) store.Key {
-	return store.NewKey(string(k)).String("visitorUpload").String(hash)
 }
 
 // openBlob opens the whole blob that an id belongs to, when the principal may read it.

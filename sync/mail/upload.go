@@ -17,26 +17,75 @@ const blobGrace = time.Hour
 // uploadQueue lists the uploads of a tenant by the time when they end.
 func uploadQueue(tenant string) store.Key { return store.NewKey("uploads/" + tenant) }
 
-// grant lets an account read a blob until the upload's lifetime ends, and the visitor who uploaded it.
+// upload is the record of an upload: when it ends, and after that an octet unless the owner of the account made it too.
+type upload []byte
+
+// uploadEnd is how many octets tell when an upload ends.
+const uploadEnd = 8
+
+func (u upload) ends() []byte { return u[:min(uploadEnd, len(u))] }
+
+func (u upload) byOwner() bool { return len(u) == uploadEnd }
+
+// uploaders are those who uploaded a blob and do not own the account.
+func (k keys) uploaders(hash string) store.Key {
+	return store.NewKey(string(k)).String("visitorUpload").String(hash)
+}
+
+// grant lets the principal who uploaded a blob read it in an account until the upload's lifetime ends.
 func (s *Service) grant(ctx context.Context, p *jmap.Principal, account, tenant, hash string) error {
 	k := keys(account)
 	ends := store.Key(nil).Uint(orderly(s.opts.Now().Add(s.opts.UploadLifetime).Unix()))
 	err := s.journal.Update(ctx, account, func(tx *store.Tx) error {
-		_, err := tx.Get(ctx, k.upload(hash))
+		var have upload
+		have, err := tx.Get(ctx, k.upload(hash))
 		if errors.Is(err, store.ErrNotFound) {
 			err = s.refer(ctx, tx, account, tenant, hash, 1)
 		}
 		if err != nil {
 			return err
 		}
-		tx.Set(k.upload(hash), ends)
-		if p != nil && p.Partial(account) {
-			tx.Set(k.visitorUploads(hash).String(p.AccountID), nil)
+		now := upload(bytes.Clone(ends))
+		if p != nil && p.AccountID != account {
+			tx.Set(k.uploaders(hash).String(p.AccountID), nil)
+			if !have.byOwner() {
+				now = append(now, 0)
+			}
 		}
+		tx.Set(k.upload(hash), now)
 		tx.Set(append(append(uploadQueue(tenant), ends...), store.NewKey(account).String(hash)...), nil)
 		return nil
 	})
 	return unavailable(err)
+}
+
+// mayUse says whether a principal that may use all of an account may read a blob that is there: one that only an upload
+// refers to is its uploader's alone (RFC 8620 section 6.1).
+func (s *Service) mayUse(ctx context.Context, p *jmap.Principal, account, hash string, counted []byte) (bool, error) {
+	references, err := store.DecodeCounter(counted)
+	if err != nil || p == nil || references > 1 {
+		return err == nil, err
+	}
+	var have upload
+	have, err = s.engine.Get(ctx, keys(account).upload(hash))
+	switch {
+	case isNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, err
+	case p.AccountID == account:
+		return have.byOwner(), nil
+	}
+	return s.uploaded(ctx, p, account, hash)
+}
+
+// uploaded says whether a principal that does not own the account uploaded a blob.
+func (s *Service) uploaded(ctx context.Context, p *jmap.Principal, account, hash string) (bool, error) {
+	_, err := s.engine.Get(ctx, keys(account).uploaders(hash).String(p.AccountID))
+	if isNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // refer counts references of an account to a blob. Without one the account cannot read it.
@@ -77,7 +126,7 @@ func (s *Service) endUploads(ctx context.Context, tenant string) error {
 		return err
 	}
 	for _, entry := range entries {
-		account, rest, err := store.CutString(entry[len(prefix)+8:])
+		account, rest, err := store.CutString(entry[len(prefix)+uploadEnd:])
 		if err != nil {
 			return err
 		}
@@ -97,15 +146,16 @@ func (s *Service) endUpload(ctx context.Context, tenant, account, hash string, e
 	k := keys(account)
 	return s.journal.Update(ctx, account, func(tx *store.Tx) error {
 		tx.Delete(entry)
-		ends, err := tx.Get(ctx, k.upload(hash))
+		var have upload
+		have, err := tx.Get(ctx, k.upload(hash))
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		if err != nil || !bytes.Equal(ends, entry[len(uploadQueue(tenant)):][:8]) {
+		if err != nil || !bytes.Equal(have.ends(), entry[len(uploadQueue(tenant)):][:uploadEnd]) {
 			return err
 		}
 		tx.Delete(k.upload(hash))
-		if err := deleteAll(ctx, tx, k.visitorUploads(hash).Range()); err != nil {
+		if err := deleteAll(ctx, tx, k.uploaders(hash).Range()); err != nil {
 			return fmt.Errorf("end upload: %w", err)
 		}
 		return s.refer(ctx, tx, account, tenant, hash, -1)
