@@ -23,8 +23,8 @@ const (
 	resourceCount  = "count"
 )
 
-// warnShare is the part of a limit, in percent, from which on users are to be warned.
-const warnShare = 90
+// warnShare is which part of a limit is left when users are to be warned.
+const warnShare = 10
 
 // Quota is how much an account may hold; 0 means that there is no limit.
 type Quota struct {
@@ -80,7 +80,7 @@ var quotaProperties = []string{
 
 func (q *quota) object() map[string]any {
 	return map[string]any{
-		"id": q.id, "resourceType": q.id, "used": q.now, "hardLimit": q.limit, "warnLimit": q.limit / 100 * warnShare,
+		"id": q.id, "resourceType": q.id, "used": q.now, "hardLimit": q.limit, "warnLimit": q.limit - (q.limit+warnShare-1)/warnShare,
 		"softLimit": nil, "scope": scopeAccount, "name": q.name, "description": q.description, "types": []string{typeEmail},
 	}
 }

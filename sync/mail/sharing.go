@@ -67,10 +67,11 @@ func (e *edit) reshare(box *mailbox, old map[string]rights, fresh bool) error {
 	return nil
 }
 
-// tell leaves word for a principal of its rights to a mailbox, unless it changed them itself.
+// tell leaves word for a principal of its rights to a mailbox, as myRights shows them, unless it changed them itself.
 func (e *edit) tell(account string, box *mailbox, before, after rights) error {
 	n := &notification{
-		Created: e.service.opts.Now().UnixMilli(), Account: e.account, Mailbox: box.ID, Name: box.Name, Old: before, New: after,
+		Created: e.service.opts.Now().UnixMilli(), Account: e.account, Mailbox: box.ID, Name: box.Name,
+		Old: box.limit(before), New: box.limit(after),
 	}
 	if e.actor != nil {
 		if e.actor.AccountID == account {
@@ -220,7 +221,7 @@ func (e *edit) checkShares(box *mailbox, shareWith map[string]mailboxRights) (ma
 	}
 	own := rights(allRights)
 	if e.visitor != nil {
-		own = e.visitor.Boxes[box.ID].Rights
+		own = e.visitor.rightsTo(box)
 	}
 	var out map[string]rights
 	for id, object := range shareWith {

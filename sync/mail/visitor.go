@@ -137,10 +137,15 @@ func (v *visitor) rightsTo(box *mailbox) rights {
 	if v != nil {
 		all = v.Boxes[box.ID].Rights
 	}
-	if box.has("inbox") {
-		all &^= mayDelete
+	return box.limit(all)
+}
+
+// limit takes away what nobody may do with a mailbox, whatever its rights.
+func (m *mailbox) limit(r rights) rights {
+	if m.has("inbox") {
+		return r &^ mayDelete
 	}
-	return all
+	return r
 }
 
 // readEmail returns an email as a visitor sees it, or nil.
