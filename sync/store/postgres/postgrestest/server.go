@@ -83,10 +83,18 @@ func (s *Server) prepare() error {
 
 func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
 
-// Run starts the server and returns when it answers. It is for a server that was killed; Start calls it itself.
+// Run starts the server and returns when it answers. It is for a server that was killed; Start calls it itself. A port
+// may be taken meanwhile, and processes of a server that was killed hold its memory until they are gone.
 func (s *Server) Run() error {
+	const (
+		attempts = 50
+		pause    = 200 * time.Millisecond
+	)
 	var err error
-	for range 5 {
+	for attempt := range attempts {
+		if attempt > 0 {
+			time.Sleep(pause)
+		}
 		if s.Port == 0 {
 			if s.Port, err = freePort(); err != nil {
 				return err
