@@ -40,7 +40,7 @@ func BenchmarkInbox(b *testing.B) {
 // openInbox opens the newest page of the inbox again and again and returns the median.
 func openInbox(b *testing.B, e *endpoint) time.Duration {
 	b.Helper()
-	return asked(b, e, 200, func(answers []answer) error {
+	return asked(b, e, 100, func(answers []answer) error {
 		if bytes.Count(answers[1].Args, []byte(`"threadId"`)) != 50 {
 			return fmt.Errorf("not 50 rows: %.200s", answers[1].Args)
 		}
@@ -51,7 +51,7 @@ func openInbox(b *testing.B, e *endpoint) time.Duration {
 func changesWithoutAny(b *testing.B, e *endpoint) time.Duration {
 	b.Helper()
 	state := decode[struct{ State string }](b, e.must(b, call{"Email/get", object{"ids": []string{}}})[0]).State
-	return asked(b, e, 1000, func([]answer) error { return nil }, call{"Email/changes", object{"sinceState": state}})
+	return asked(b, e, 500, func([]answer) error { return nil }, call{"Email/changes", object{"sinceState": state}})
 }
 
 // cold is how a mailbox is read for the first time: the octets on the wire for each message, and the time.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -187,23 +188,29 @@ func quantile(samples []time.Duration, q float64) time.Duration {
 	return samples[min(int(q*float64(len(samples))), len(samples)-1)]
 }
 
-// asked sends the same request again and again, after a few that are not counted, and returns the median of how long
-// the whole answer took. The client has encoded it before: what it costs a client to make a request is its own matter.
+// rounds is how often the median of a request is taken; the least counts, as what else the machine does can only make a
+// round slower. Peers are measured in the same way.
+const rounds = 5
+
+// asked sends the same request again and again, n times in each round, and returns the median of how long the whole answer
+// took. The client has encoded it before: what it costs a client to make a request is its own matter.
 func asked(tb testing.TB, e *endpoint, n int, check func([]answer) error, calls ...call) time.Duration {
 	tb.Helper()
-	const uncounted = 20
 	raw, err := e.prepare(calls...)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	samples := timed(tb, uncounted+n, func() error {
-		answers, err := e.send(raw)
-		if err != nil {
-			return err
-		}
-		return check(answers)
-	})
-	return quantile(samples[uncounted:], 0.5)
+	best := time.Duration(math.MaxInt64)
+	for range rounds {
+		best = min(best, quantile(timed(tb, n, func() error {
+			answers, err := e.send(raw)
+			if err != nil {
+				return err
+			}
+			return check(answers)
+		}), 0.5))
+	}
+	return best
 }
 
 // timed runs an action n times and returns how long each took.
