@@ -30,7 +30,6 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 
 // serveAPI answers an API request (RFC 8620 §3).
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
-	grow(len(r.Method))
 	p, ok := s.admit(w, r)
 	if !ok {
 		return
