@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -24,6 +23,7 @@ import (
 type endpoint struct {
 	api, account, token string
 	client              *http.Client
+	tls                 *tls.Config // nil without TLS
 	// received counts the octets that came over the wire.
 	received *atomic.Int64
 	using    []string
@@ -45,7 +45,7 @@ func (c counted) Read(p []byte) (int, error) {
 func newEndpoint(tb testing.TB, api, account, token string, config *tls.Config) *endpoint {
 	tb.Helper()
 	e := &endpoint{
-		api: api, account: account, token: token, received: &atomic.Int64{},
+		api: api, account: account, token: token, tls: config, received: &atomic.Int64{},
 		using: []string{"urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"},
 	}
 	dialer := &net.Dialer{}
@@ -110,6 +110,11 @@ func (e *endpoint) send(raw []byte) ([]answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return answersOf(body)
+}
+
+// answersOf decodes an answer; an error of a method is one.
+func answersOf(body []byte) ([]answer, error) {
 	var response struct {
 		MethodResponses []answer `json:"methodResponses"`
 	}
@@ -125,13 +130,10 @@ func (e *endpoint) send(raw []byte) ([]answer, error) {
 }
 
 func (e *endpoint) request(method, url, contentType string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequest(method, url, body)
+	req, err := e.newRequest(method, url, contentType, body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+e.token)
-	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Accept-Encoding", "gzip, zstd")
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return nil, err
@@ -142,6 +144,17 @@ func (e *endpoint) request(method, url, contentType string, body io.Reader) ([]b
 		err = fmt.Errorf("%s %s: status %d: %s", method, url, resp.StatusCode, content)
 	}
 	return content, err
+}
+
+func (e *endpoint) newRequest(method, url, contentType string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequest(method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+e.token)
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Accept-Encoding", "gzip, zstd")
+	return req, nil
 }
 
 // unzstd decompresses whole answers; with no reader of its own it cannot fail to be made.
@@ -186,31 +199,6 @@ func decode[T any](tb testing.TB, a answer) T {
 func quantile(samples []time.Duration, q float64) time.Duration {
 	slices.Sort(samples)
 	return samples[min(int(q*float64(len(samples))), len(samples)-1)]
-}
-
-// rounds is how often the median of a request is taken; the least counts, as what else the machine does can only make a
-// round slower. Peers are measured in the same way.
-const rounds = 5
-
-// asked sends the same request again and again, n times in each round, and returns the median of how long the whole answer
-// took. The client has encoded it before: what it costs a client to make a request is its own matter.
-func asked(tb testing.TB, e *endpoint, n int, check func([]answer) error, calls ...call) time.Duration {
-	tb.Helper()
-	raw, err := e.prepare(calls...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	best := time.Duration(math.MaxInt64)
-	for range rounds {
-		best = min(best, quantile(timed(tb, n, func() error {
-			answers, err := e.send(raw)
-			if err != nil {
-				return err
-			}
-			return check(answers)
-		}), 0.5))
-	}
-	return best
 }
 
 // timed runs an action n times and returns how long each took.
