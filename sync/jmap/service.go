@@ -42,7 +42,7 @@ type Service struct {
 	accountCapabilities []Capability
 	// fixed is the hash of what all session objects have in common, but for the changing capabilities.
 	fixed    [sha256.Size]byte
-	changing []string
+	changing []json.Marshaler
 
 	logger  *slog.Logger
 	observe func(method, outcome string, took time.Duration)

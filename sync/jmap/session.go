@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -73,10 +74,12 @@ func (s *Service) sessionState(p *Principal) (string, error) {
 	raw := append(make([]byte, 0, 1024), s.fixed[:]...)
 	raw = appendText(raw, p.Address)
 	var err error
-	for _, uri := range s.changing {
-		if raw, err = appendEncoded(raw, s.sessionCapabilities[uri]); err != nil {
-			return "", err
+	for _, value := range s.changing {
+		encoded, err := value.MarshalJSON()
+		if err != nil {
+			return "", fmt.Errorf("encode session: %w", err)
 		}
+		raw = appendText(raw, string(encoded))
 	}
 	accounts := p.Visible()
 	slices.Sort(accounts[1:])
@@ -132,14 +135,14 @@ func flag(set bool) byte {
 // their own may change while the server runs.
 func (s *Service) fix() error {
 	common := map[string]any{"": s.baseURL}
-	for uri, value := range s.sessionCapabilities {
-		if _, changes := value.(json.Marshaler); changes {
-			s.changing = append(s.changing, uri)
+	for _, uri := range slices.Sorted(maps.Keys(s.sessionCapabilities)) {
+		value := s.sessionCapabilities[uri]
+		if changing, ok := value.(json.Marshaler); ok {
+			s.changing = append(s.changing, changing)
 			continue
 		}
 		common[uri] = value
 	}
-	slices.Sort(s.changing)
 	account := make([]any, len(s.accountCapabilities))
 	for i := range s.accountCapabilities {
 		c := &s.accountCapabilities[i]

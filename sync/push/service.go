@@ -142,7 +142,9 @@ type sessionKey struct{ keys *keyStore }
 
 // MarshalJSON encodes the present key.
 func (k sessionKey) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]string{"applicationServerKey": k.keys.public()})
+	return json.Marshal(struct {
+		Key string `json:"applicationServerKey"`
+	}{k.keys.public()})
 }
 
 // commit applies what build makes, again when others wrote meanwhile.

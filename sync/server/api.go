@@ -69,7 +69,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, r, problem)
 		return
 	}
-	sendEncoded(w, r, http.StatusOK, "application/json", answer)
+	sendEncoded(w, r, http.StatusOK, contentJSON, answer)
 }
 
 // tooManyRequests is what a request is told that is one too many of its account.
@@ -98,12 +98,18 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, *j
 	return buf.Bytes(), nil
 }
 
+const contentJSON = "application/json"
+
 // checkJSONContent refuses what is not declared as plain JSON (RFC 8620 §3.1).
 func checkJSONContent(h http.Header) *jmap.Problem {
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	declared := h.Get("Content-Type")
+	if declared == contentJSON { // what nearly all clients send
+		return checkIdentity(h)
+	}
+	mediaType, params, err := mime.ParseMediaType(declared)
 	charset := params["charset"]
 	switch {
-	case err != nil || mediaType != "application/json":
+	case err != nil || mediaType != contentJSON:
 		return &jmap.Problem{Type: jmap.ProblemNotJSON, Status: http.StatusUnsupportedMediaType, Detail: "Content-Type: send application/json"}
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		return &jmap.Problem{Type: jmap.ProblemNotJSON, Status: http.StatusUnsupportedMediaType, Detail: "Content-Type: charset: send UTF-8"}

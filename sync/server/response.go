@@ -131,7 +131,7 @@ func sendJSON(w http.ResponseWriter, r *http.Request, value any) {
 		sendProblem(w, r, jmap.NewProblem(http.StatusInternalServerError, "the answer could not be encoded"))
 		return
 	}
-	send(w, r, http.StatusOK, "application/json", raw)
+	send(w, r, http.StatusOK, contentJSON, raw)
 }
 
 // sendProblem sends a problem document (RFC 7807) with its status.

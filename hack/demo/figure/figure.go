@@ -47,6 +47,8 @@ type Source struct {
 	Best bool
 	// Once runs the benchmark a single time: it repeats what it measures by itself.
 	Once bool
+	// Peers has the mail servers installed beside which the benchmark measures.
+	Peers bool
 }
 
 // Goal says which values are good.

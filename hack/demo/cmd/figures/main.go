@@ -23,6 +23,7 @@ import (
 	"github.com/bailiwick-dev/bailiwick/hack/demo/binary"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/cast"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/figure"
+	"github.com/bailiwick-dev/bailiwick/hack/demo/peer"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/progress"
 	"github.com/bailiwick-dev/bailiwick/hack/demo/world"
 )
@@ -85,6 +86,9 @@ type measurer struct {
 	outputs map[string][]byte  // of benchmarks
 	values  map[string]float64 // of the demonstration
 	demoErr error
+	// peers is the environment by which benchmarks find the peers, once they are installed.
+	peers []string
+	ready bool
 }
 
 func (m *measurer) measure(ctx context.Context, source figure.Source) (float64, error) {
@@ -110,6 +114,9 @@ func (m *measurer) bench(ctx context.Context, source figure.Source) ([]byte, err
 	if output, ok := m.outputs[key]; ok {
 		return output, nil
 	}
+	if err := m.install(ctx, source); err != nil {
+		return nil, err
+	}
 	m.log.Sayf("%s in %s …", source.Benchmark, source.Package)
 	args := []string{"test", "-p=1", "-run=^$", "-bench=^" + source.Benchmark + "$", "-timeout=60m"}
 	if source.Once {
@@ -119,12 +126,27 @@ func (m *measurer) bench(ctx context.Context, source figure.Source) ([]byte, err
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, source.Package)...) //nolint:gosec // names of this program's own table
 	cmd.Dir = m.root
+	cmd.Env = append(os.Environ(), m.peers...)
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w:\n%s", key, err, output)
 	}
 	m.outputs[key] = output
 	return output, nil
+}
+
+// install puts the peers on the machine before the first benchmark that is measured
+// beside them.
+func (m *measurer) install(ctx context.Context, source figure.Source) error {
+	if !source.Peers || m.ready {
+		return nil
+	}
+	installer, err := peer.New(m.log)
+	if err == nil {
+		m.peers, err = installer.Install(ctx)
+	}
+	m.ready = err == nil
+	return err
 }
 
 // demo runs the demonstration once, and measures how long it takes to be ready and how
