@@ -113,6 +113,7 @@ conversations: 1
 conversations_db: twoskip
 search_engine: xapian
 defaultsearchtier: t1
+search_batchsize: 10000
 t1searchpartition-default: DIR/search
 sync_log: 1
 sync_log_channels: squatter

@@ -48,7 +48,9 @@ func New(out io.Writer) (*Installer, error) {
 	}
 	return &Installer{
 		Cyrus: "/usr/lib/cyrus/bin/master", Folder: filepath.Join(cache, "bailiwick", "dovecot"), Root: root,
-		Run: func(ctx context.Context, folder, name string, args ...string) error { return run(ctx, out, folder, name, args) },
+		Run: func(ctx context.Context, folder, name string, args ...string) error {
+			return run(ctx, out, folder, name, args)
+		},
 	}, nil
 }
 
@@ -118,7 +120,7 @@ func (i *Installer) unpack(ctx context.Context) error {
 }
 
 func run(ctx context.Context, out io.Writer, folder, name string, args []string) error {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // programs that this package names
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = folder
 	var message bytes.Buffer
 	cmd.Stdout, cmd.Stderr = out, io.MultiWriter(out, &message)
