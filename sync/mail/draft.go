@@ -35,9 +35,9 @@ type draft struct {
 
 // bodyValue is an EmailBodyValue of a creation.
 type bodyValue struct {
-	Value             string `json:"value"`
-	IsEncodingProblem bool   `json:"isEncodingProblem"`
-	IsTruncated       bool   `json:"isTruncated"`
+	Value             *string `json:"value"`
+	IsEncodingProblem bool    `json:"isEncodingProblem"`
+	IsTruncated       bool    `json:"isTruncated"`
 }
 
 // draft turns an Email object into a message, or returns a SetError that lists everything that is wrong.
@@ -109,13 +109,21 @@ func (m *emailSetter) metadata(d *draft, in *incoming) error {
 		}
 		in.received = at
 	}
+	d.readValues()
+	return nil
+}
+
+// readValues reads what the parts refer to by their partId.
+func (d *draft) readValues() {
 	d.decode("bodyValues", &d.values)
 	for id, v := range d.values {
+		if v.Value == nil {
+			d.invalid("bodyValues", "the value of "+id+" is missing")
+		}
 		if v.IsEncodingProblem || v.IsTruncated {
 			d.invalid("bodyValues", "isEncodingProblem and isTruncated of "+id+" must be false")
 		}
 	}
-	return nil
 }
 
 // decode reads a member into a value. It is false when the member is of the wrong type, which it reports.

@@ -246,13 +246,16 @@ func (d *draft) value(property string, p *draftPart, e *message.Entity) {
 	switch {
 	case !ok:
 		d.invalid(property, "bodyValues has no "+*p.PartID)
+		return
+	case value.Value == nil:
+		return
 	case p.Charset != nil || p.Size != nil:
 		d.invalid(property, "charset and size are not given with a partId")
 	}
 	if e.Type == "" {
 		e.Type = "text/plain"
 	}
-	e.Content = []byte(strings.ReplaceAll(strings.ReplaceAll(value.Value, "\r\n", "\n"), "\n", "\r\n"))
+	e.Content = []byte(strings.ReplaceAll(strings.ReplaceAll(*value.Value, "\r\n", "\n"), "\n", "\r\n"))
 	if strings.HasPrefix(e.Type, "text/") {
 		e.Params = append(e.Params, message.Parameter{Name: "charset", Value: "utf-8"})
 	}

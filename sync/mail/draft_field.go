@@ -21,13 +21,12 @@ func formatValue(form message.Form, raw json.RawMessage) (string, bool) {
 		ok := decodes(raw, &text)
 		return message.FormatText(text), ok
 	case message.FormAddresses:
-		var list []message.Address
+		var list []draftAddress
 		ok := decodes(raw, &list)
-		return message.FormatAddresses(list), ok
+		addresses, whole := addressesOf(list)
+		return message.FormatAddresses(addresses), ok && whole
 	case message.FormGroupedAddresses:
-		var groups []message.AddressGroup
-		ok := decodes(raw, &groups)
-		return message.FormatGroups(groups), ok
+		return formatGroups(raw)
 	case message.FormMessageIDs:
 		var ids []string
 		ok := decodes(raw, &ids)
@@ -46,6 +45,45 @@ func formatValue(form message.Form, raw json.RawMessage) (string, bool) {
 		ok := decodes(raw, &text)
 		return text, ok && message.ValidRaw(text)
 	}
+}
+
+// draftAddress is an EmailAddress that a client sent. Its email may be anything, as drafts are half-finished, but it
+// is there (RFC 8621 section 4.1.2.3).
+type draftAddress struct {
+	Name  *string `json:"name"`
+	Email *string `json:"email"`
+}
+
+// addressesOf returns addresses as a message has them. It is false when one has no email.
+func addressesOf(list []draftAddress) ([]message.Address, bool) {
+	out := make([]message.Address, 0, len(list))
+	for _, a := range list {
+		if a.Email == nil {
+			return nil, false
+		}
+		out = append(out, message.Address{Name: a.Name, Email: *a.Email})
+	}
+	return out, true
+}
+
+// formatGroups writes groups of addresses as the value of a field.
+func formatGroups(raw json.RawMessage) (string, bool) {
+	var groups []struct {
+		Name      *string        `json:"name"`
+		Addresses []draftAddress `json:"addresses"`
+	}
+	if !decodes(raw, &groups) {
+		return "", false
+	}
+	var out []message.AddressGroup
+	for _, g := range groups {
+		addresses, whole := addressesOf(g.Addresses)
+		if g.Addresses == nil || !whole {
+			return "", false
+		}
+		out = append(out, message.AddressGroup{Name: g.Name, Addresses: addresses})
+	}
+	return message.FormatGroups(out), true
 }
 
 func decodes(raw json.RawMessage, into any) bool {

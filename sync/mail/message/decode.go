@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // KnownEncoding says whether a Content-Transfer-Encoding is understood. Content in another one is taken as it is.
@@ -136,6 +137,9 @@ func Decode(octets []byte, charset string) (text string, problem bool) {
 		return text, true
 	case "utf-8", "utf8":
 		return strings.ToValidUTF8(string(octets), "\uFFFD"), !utf8.Valid(octets)
+	case "utf-16":
+		// The byte order mark tells the order (RFC 2781 section 4.3); without one it is that of most machines.
+		return decodeWith(unicode.UTF16(unicode.LittleEndian, unicode.UseBOM), octets)
 	default:
 		enc := lookup(label)
 		if enc == nil {

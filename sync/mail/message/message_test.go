@@ -287,6 +287,10 @@ func TestCharsetsAreDecodedAsWellAsPossible(t *testing.T) {
 		{"iso-2022-jp", "\x1b$B$\"\x1b(B", "あ", false},
 		{"shift_jis", "\x82\xa0", "あ", false},
 		{"gb18030", "\xd6\xd0", "\u4e2d", false},
+		{"UTF-16", "\xfe\xff\x00h\x00i", "hi", false},
+		{"utf-16", "\xff\xfeh\x00i\x00", "hi", false},
+		{"utf-16", "h\x00i\x00", "hi", false},
+		{"utf-16be", "\x00h\x00i", "hi", false},
 		{"x-unknown", "abc\xff", "abc\uFFFD", true},
 		{"utf-16le", "a\x00", "a", false},
 	} {
