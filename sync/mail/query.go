@@ -39,7 +39,13 @@ const (
 	collationUnicode = "i;unicode-casemap"
 )
 
+// textOrders are the properties that are sorted by as texts. The collation of any other is ignored (RFC 8620 section 5.5).
+var textOrders = []string{"name", "subject", "from", "to", "emailId", "threadId"}
+
 func checkCollation(c jmap.Comparator) error {
+	if !slices.Contains(textOrders, c.Property) {
+		return nil
+	}
 	switch c.Collation {
 	case "", collationOctet, collationASCII, collationUnicode:
 		return nil

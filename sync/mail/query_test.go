@@ -133,20 +133,21 @@ func TestEmailsAreSorted(t *testing.T) {
 		sort []object
 		want string
 	}{
-		"default":      {nil, "other pic re plan"},
-		"oldest":       {[]object{by("receivedAt")}, "plan re pic other"},
-		"newest":       {[]object{by("receivedAt", "isAscending", false)}, "other pic re plan"},
-		"size":         {[]object{by("size", "isAscending", false)}, "pic re plan other"},
-		"from":         {[]object{by("from"), by("receivedAt")}, "plan pic re other"},
-		"from, folded": {[]object{by("from", "collation", "i;unicode-casemap"), by("receivedAt")}, "plan re other pic"},
-		"from, octets": {[]object{by("from", "collation", "i;octet"), by("receivedAt")}, "plan re other pic"},
-		"from, ASCII":  {[]object{by("from", "collation", "i;ascii-casemap"), by("receivedAt")}, "plan re other pic"},
-		"to":           {[]object{by("to")}, "other pic re plan"},
-		"base subject": {[]object{by("subject"), by("receivedAt")}, "pic plan re other"},
-		"sentAt":       {[]object{by("sentAt")}, "other pic re plan"},
-		"keyword":      {[]object{by("hasKeyword", "keyword", "$SEEN"), by("receivedAt")}, "re other plan pic"},
-		"all":          {[]object{by("allInThreadHaveKeyword", "keyword", "$seen", "isAscending", false), by("receivedAt")}, "pic plan re other"},
-		"some":         {[]object{by("someInThreadHaveKeyword", "keyword", "$flagged", "isAscending", false), by("receivedAt")}, "plan re pic other"},
+		"default":       {nil, "other pic re plan"},
+		"oldest":        {[]object{by("receivedAt")}, "plan re pic other"},
+		"newest":        {[]object{by("receivedAt", "isAscending", false)}, "other pic re plan"},
+		"size":          {[]object{by("size", "isAscending", false)}, "pic re plan other"},
+		"from":          {[]object{by("from"), by("receivedAt")}, "plan pic re other"},
+		"from, folded":  {[]object{by("from", "collation", "i;unicode-casemap"), by("receivedAt")}, "plan re other pic"},
+		"from, octets":  {[]object{by("from", "collation", "i;octet"), by("receivedAt")}, "plan re other pic"},
+		"date, unknown": {[]object{by("receivedAt", "collation", "x")}, "plan re pic other"},
+		"from, ASCII":   {[]object{by("from", "collation", "i;ascii-casemap"), by("receivedAt")}, "plan re other pic"},
+		"to":            {[]object{by("to")}, "other pic re plan"},
+		"base subject":  {[]object{by("subject"), by("receivedAt")}, "pic plan re other"},
+		"sentAt":        {[]object{by("sentAt")}, "other pic re plan"},
+		"keyword":       {[]object{by("hasKeyword", "keyword", "$SEEN"), by("receivedAt")}, "re other plan pic"},
+		"all":           {[]object{by("allInThreadHaveKeyword", "keyword", "$seen", "isAscending", false), by("receivedAt")}, "pic plan re other"},
+		"some":          {[]object{by("someInThreadHaveKeyword", "keyword", "$flagged", "isAscending", false), by("receivedAt")}, "plan re pic other"},
 	} {
 		equal(t, name, d.named(names, object{"sort": c.sort}), c.want)
 	}
