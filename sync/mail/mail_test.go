@@ -48,6 +48,7 @@ func newDesk(tb testing.TB) *desk {
 		tb: tb, engine: engine, limits: jmap.DefaultLimits(), created: map[string]string{},
 		at:        time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 		principal: &jmap.Principal{Tenant: "agency/agency", AccountID: "a1", Address: "ann@agency.us"},
+		using:     map[string]bool{PrincipalsCapabilityURI: true},
 	}
 	if d.service, err = New(engine, Options{Now: func() time.Time { return d.at }}); err != nil {
 		tb.Fatalf("service: %v", err)

@@ -51,7 +51,19 @@ const propertyShareWith = "shareWith"
 // mailboxProperties are the properties of a mailbox by name.
 var mailboxProperties = []string{
 	"id", "name", "parentId", "role", "sortOrder", "totalEmails", "unreadEmails", "totalThreads", "unreadThreads",
-	"myRights", "isSubscribed", propertyShareWith,
+	"myRights", "isSubscribed",
+}
+
+// sharing says whether a request uses principals: for others, mailboxes have neither shareWith nor the right to share
+// (RFC 8620 section 1.8).
+func sharing(call *jmap.Call) bool { return call.Using[PrincipalsCapabilityURI] }
+
+// propertiesFor are the properties that mailboxes have for a request.
+func propertiesFor(call *jmap.Call) []string {
+	if sharing(call) {
+		return append(slices.Clip(mailboxProperties), propertyShareWith)
+	}
+	return mailboxProperties
 }
 
 // countProperties are those that change with the emails in a mailbox.
@@ -93,7 +105,7 @@ func (m *mailbox) object(v *visitor) mailboxObject {
 }
 
 // properties returns the object with the properties asked for and the id; nil asks for all.
-func (o mailboxObject) properties(names []string) (map[string]any, error) {
+func (o mailboxObject) properties(call *jmap.Call, names []string) (map[string]any, error) {
 	raw, err := json.Marshal(o)
 	if err != nil {
 		return nil, fmt.Errorf("encode mailbox: %w", err)
@@ -104,10 +116,13 @@ func (o mailboxObject) properties(names []string) (map[string]any, error) {
 	}
 	out := map[string]any{"id": o.ID}
 	if names == nil {
-		names = mailboxProperties
+		names = propertiesFor(call)
 	}
 	for _, name := range names {
 		out[name] = all[name]
+	}
+	if out["myRights"] != nil && !sharing(call) {
+		out["myRights"] = o.MyRights.mailRights
 	}
 	return out, nil
 }
@@ -134,7 +149,7 @@ func readMailboxes(ctx context.Context, r store.Reader, account string) ([]*mail
 
 // mailboxGet answers Mailbox/get (RFC 8621 section 2.1).
 func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.GetArguments) (*jmap.GetResponse[map[string]any], error) {
-	known := func(p string) bool { return slices.Contains(mailboxProperties, p) }
+	known := func(p string) bool { return slices.Contains(propertiesFor(call), p) }
 	if err := checkProperties(args.Properties, known); err != nil {
 		return nil, err
 	}
@@ -159,7 +174,7 @@ func (s *Service) mailboxGet(ctx context.Context, call *jmap.Call, args *jmap.Ge
 			if !call.Principal.Partial(args.AccountID) && !call.Principal.CanWrite(args.AccountID) {
 				shown.MyRights = mayReadItems.object()
 			}
-			object, err := shown.properties(args.Properties)
+			object, err := shown.properties(call, args.Properties)
 			if err != nil {
 				return err
 			}

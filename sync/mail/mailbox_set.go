@@ -47,7 +47,24 @@ type mailboxCreate struct {
 	SortOrder    int64   `json:"sortOrder"`
 	IsSubscribed *bool   `json:"isSubscribed"`
 
-	ShareWith map[string]mailboxRights `json:"shareWith"`
+	ShareWith sharees `json:"shareWith"`
+}
+
+// sharees are those to share a mailbox with, by principal, and whether the property was there.
+type sharees struct {
+	given bool
+	with  map[string]mailboxRights
+}
+
+// UnmarshalJSON notes that the property was there.
+func (s *sharees) UnmarshalJSON(raw []byte) error {
+	s.given = true
+	return jmap.DecodeArguments(raw, &s.with)
+}
+
+// notSharing refuses the property in requests that do not use principals.
+func notSharing() *jmap.SetError {
+	return jmap.InvalidProperties(propertyShareWith+": no such property without "+PrincipalsCapabilityURI+" in using", propertyShareWith)
 }
 
 // mailboxSet answers Mailbox/set (RFC 8621 section 2.5).
@@ -122,6 +139,9 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 		if refused := jmap.DecodeObject(m.args.Create[creation], &c); refused != nil {
 			return refused
 		}
+		if c.ShareWith.given && !sharing(m.call) {
+			return notSharing()
+		}
 		if c.Name == nil {
 			return jmap.InvalidProperties("name: missing", "name")
 		}
@@ -129,7 +149,7 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 		if refused := m.parent(box, c.ParentID); refused != nil {
 			return refused
 		}
-		if err := e.shareNew(box, c.ShareWith); err != nil {
+		if err := e.shareNew(box, c.ShareWith.with); err != nil {
 			return err
 		}
 		if err := e.checkMailbox(box); err != nil {
@@ -153,7 +173,7 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 
 // unsent returns the properties of a new mailbox that the client did not send, and those that it sent as creation ids.
 func (m *mailboxSetter) unsent(e *edit, creation string, box *mailbox) (map[string]any, error) {
-	created, err := e.visitor.mailbox(box).object(e.visitor).properties(nil)
+	created, err := e.visitor.mailbox(box).object(e.visitor).properties(m.call, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +242,9 @@ func (m *mailboxSetter) update(reference string) func(*edit) error {
 
 // patched returns the mailbox as the patch makes it. IsSubscribed is that of a visitor, when it is one who patches.
 func (m *mailboxSetter) patched(e *edit, box *mailbox, patch jmap.PatchObject) (*mailbox, error) {
+	if slices.Contains(patch.Properties(), propertyShareWith) && !sharing(m.call) {
+		return nil, notSharing()
+	}
 	seen, err := m.seen(e, box)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,8 @@ func newCells(t *testing.T) (d, other *desk) {
 	}
 	t.Cleanup(func() { e.Close() })
 	d = &desk{
-		tb: t, engine: e, limits: jmap.DefaultLimits(), created: map[string]string{}, at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+		using: map[string]bool{PrincipalsCapabilityURI: true},
+		tb:    t, engine: e, limits: jmap.DefaultLimits(), created: map[string]string{}, at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 		principal: &jmap.Principal{Tenant: "agency/agency", AccountID: "a1", Address: "ann@agency.us"},
 	}
 	if d.service, err = New(e, Options{Now: func() time.Time { return d.at }}); err != nil {

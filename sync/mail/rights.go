@@ -25,8 +25,8 @@ const reading = mayReadItems | maySubmit
 // has says whether all of some rights are there.
 func (r rights) has(wanted rights) bool { return r&wanted == wanted }
 
-// mailboxRights are what the user may do with a mailbox.
-type mailboxRights struct {
+// mailRights are what the user may do with a mailbox (RFC 8621 section 2).
+type mailRights struct {
 	MayReadItems   bool `json:"mayReadItems"`
 	MayAddItems    bool `json:"mayAddItems"`
 	MayRemoveItems bool `json:"mayRemoveItems"`
@@ -36,16 +36,22 @@ type mailboxRights struct {
 	MayRename      bool `json:"mayRename"`
 	MayDelete      bool `json:"mayDelete"`
 	MaySubmit      bool `json:"maySubmit"`
-	MayShare       bool `json:"mayShare"`
+}
+
+// mailboxRights are those with the right to share, which only requests that use principals know of (RFC 9670 section 4).
+type mailboxRights struct {
+	mailRights
+
+	MayShare bool `json:"mayShare"`
 }
 
 // object writes rights as MailboxRights.
 func (r rights) object() mailboxRights {
-	return mailboxRights{
+	return mailboxRights{MayShare: r.has(mayShare), mailRights: mailRights{
 		MayReadItems: r.has(mayReadItems), MayAddItems: r.has(mayAddItems), MayRemoveItems: r.has(mayRemoveItems),
 		MaySetSeen: r.has(maySetSeen), MaySetKeywords: r.has(maySetKeywords), MayCreateChild: r.has(mayCreateChild),
-		MayRename: r.has(mayRename), MayDelete: r.has(mayDelete), MaySubmit: r.has(maySubmit), MayShare: r.has(mayShare),
-	}
+		MayRename: r.has(mayRename), MayDelete: r.has(mayDelete), MaySubmit: r.has(maySubmit),
+	}}
 }
 
 // bits reads MailboxRights; what is absent is false.

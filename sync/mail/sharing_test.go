@@ -363,6 +363,37 @@ func TestShareWithIsChecked(t *testing.T) {
 	equal(t, "shareWith told", list(d.call("Mailbox/get", object{"ids": []string{made}, "properties": []string{"shareWith"}})["list"])[0]["shareWith"], normal(t, object{"pa2": read}))
 }
 
+func TestSharesAreNotKnownWithoutTheCapability(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.colleague("a2")
+	box := func() object { return list(d.call("Mailbox/get", object{"ids": []string{d.role("inbox")}})["list"])[0] }
+	_, shares := box()["shareWith"]
+	equal(t, "with the capability", []any{shares, box()["myRights"].(object)["mayShare"]}, []any{true, true})
+
+	d.using = nil
+	got := box()
+	_, shares = got["shareWith"]
+	_, may := got["myRights"].(object)["mayShare"]
+	equal(t, "known", []bool{shares, may}, []bool{false, false})
+	equal(t, "rights that are known", got["myRights"].(object)["mayReadItems"], any(true))
+	equal(t, "asked for", d.refused("Mailbox/get", object{"ids": []string{}, "properties": []string{"shareWith"}}), jmap.ErrorInvalidArguments)
+	read := mayReadItems.object()
+	for name, args := range map[string]object{
+		"create":      {"create": object{"x": object{"name": "Shared", "shareWith": object{"pa2": read}}}},
+		"create null": {"create": object{"x": object{"name": "Shared", "shareWith": nil}}},
+		"update":      {"update": object{str(got["id"]): object{"shareWith": object{"pa2": read}}}},
+		"patch":       {"update": object{str(got["id"]): object{"shareWith/pa2": read}}},
+	} {
+		equal(t, name, refusedAs(d.call("Mailbox/set", args)), jmap.SetErrorInvalidProperties)
+	}
+	equal(t, "the whole mailbox given back", refusedAs(d.call("Mailbox/set", object{"update": object{str(got["id"]): got}})), "")
+	made := d.call("Mailbox/set", object{"create": object{"x": object{"name": "Own"}}})["created"].(object)["x"].(object)
+	_, shares = made["shareWith"]
+	_, may = made["myRights"].(object)["mayShare"]
+	equal(t, "told of a new one", []bool{shares, may}, []bool{false, false})
+}
+
 func TestVisitorsHearOfSharesAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
