@@ -82,6 +82,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, *j
 	most := s.options.Limits.MaxSizeRequest
 	tooLarge := jmap.NewLimitProblem(http.StatusBadRequest, "maxSizeRequest", fmt.Sprintf("the request has more than %d octets: split it, or upload blobs", most))
 	if r.ContentLength > most {
+		drain(w, r, most)
 		return nil, tooLarge
 	}
 	buf := &bytes.Buffer{}
@@ -90,6 +91,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, *j
 	}
 	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, most))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		drain(w, r, most)
 		return nil, tooLarge
 	}
 	if err != nil {

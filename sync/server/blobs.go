@@ -37,11 +37,6 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, r, problem)
 		return
 	}
-	most := s.options.Limits.MaxSizeUpload
-	if r.ContentLength > most {
-		sendProblem(w, r, uploadTooLarge(most))
-		return
-	}
 	if over := s.checkUploads(p); over != nil {
 		s.sendLimit(w, r, p, over)
 		return
@@ -52,6 +47,11 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
+	if most := s.options.Limits.MaxSizeUpload; r.ContentLength > most {
+		drain(w, r, most)
+		sendProblem(w, r, uploadTooLarge(most))
+		return
+	}
 	s.keep(w, r, p, account)
 }
 
@@ -80,6 +80,7 @@ func (s *Server) refuseUpload(w http.ResponseWriter, r *http.Request, ofBody, er
 	_, overLimit := errors.AsType[*http.MaxBytesError](ofBody)
 	switch {
 	case overLimit, errors.Is(err, jmap.ErrBlobTooLarge):
+		drain(w, r, s.options.Limits.MaxSizeUpload)
 		sendProblem(w, r, uploadTooLarge(s.options.Limits.MaxSizeUpload))
 	case errors.Is(err, jmap.ErrOverQuota):
 		sendProblem(w, r, jmap.NewProblem(http.StatusInsufficientStorage, "the account is over its quota: delete mail to make room"))
