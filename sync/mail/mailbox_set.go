@@ -135,15 +135,9 @@ type mailboxSetter struct {
 
 func (m *mailboxSetter) create(creation string) func(*edit) error {
 	return func(e *edit) error {
-		var c mailboxCreate
-		if refused := jmap.DecodeObject(m.args.Create[creation], &c); refused != nil {
+		c, refused := m.wanted(creation)
+		if refused != nil {
 			return refused
-		}
-		if c.ShareWith.given && !sharing(m.call) {
-			return notSharing()
-		}
-		if c.Name == nil {
-			return jmap.InvalidProperties("name: missing", "name")
 		}
 		box := &mailbox{Name: *c.Name, Role: c.Role, SortOrder: c.SortOrder, IsSubscribed: c.IsSubscribed == nil || *c.IsSubscribed}
 		if refused := m.parent(box, c.ParentID); refused != nil {
@@ -169,6 +163,20 @@ func (m *mailboxSetter) create(creation string) func(*edit) error {
 		box.IsSubscribed = box.IsSubscribed && m.subscriber == ""
 		return m.out.created(creation, created)
 	}
+}
+
+// wanted reads a mailbox that is to be created, or returns a SetError.
+func (m *mailboxSetter) wanted(creation string) (*mailboxCreate, *jmap.SetError) {
+	c := &mailboxCreate{}
+	switch refused := jmap.DecodeObject(m.args.Create[creation], c); {
+	case refused != nil:
+		return nil, refused
+	case c.ShareWith.given && !sharing(m.call):
+		return nil, notSharing()
+	case c.Name == nil:
+		return nil, jmap.InvalidProperties("name: missing", "name")
+	}
+	return c, nil
 }
 
 // unsent returns the properties of a new mailbox that the client did not send, and those that it sent as creation ids.
