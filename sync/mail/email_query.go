@@ -275,7 +275,11 @@ func (s *Service) emailQueryChanges(ctx context.Context, call *jmap.Call, args *
 // changed returns the emails whose place in the results may have changed.
 func (l *emailLister) changed(c *store.Changes) (map[string]bool, error) {
 	changed := map[string]bool{}
-	for _, id := range slices.Concat(c.Created, c.Updated, c.Destroyed) {
+	moved := slices.Concat(c.Created, c.Destroyed)
+	if l.visitor != nil || l.mutable() {
+		moved = append(moved, c.Updated...)
+	}
+	for _, id := range moved {
 		changed[id] = true
 	}
 	if !l.aboutThreads() {
@@ -307,12 +311,17 @@ func (l *emailLister) aboutThreads() bool {
 	return depends
 }
 
+// mutable says whether the place of an email depends on what can change about it.
+func (l *emailLister) mutable() bool {
+	depends := l.aboutThreads() || slices.ContainsFunc(l.sort, func(c jmap.Comparator) bool { return c.Property == "hasKeyword" })
+	l.filter.Walk(func(c *emailCondition) { depends = depends || c.mutable() })
+	return depends
+}
+
 // upTo leaves out what came in after the last email that the client has, when the order cannot have changed
 // before it (RFC 8620 section 5.6).
 func (l *emailLister) upTo(results []string, id *string, out *jmap.QueryChangesResponse) {
-	mutable := l.aboutThreads() || slices.ContainsFunc(l.sort, func(c jmap.Comparator) bool { return c.Property == "hasKeyword" })
-	l.filter.Walk(func(c *emailCondition) { mutable = mutable || c.mutable() })
-	if id == nil || mutable {
+	if id == nil || l.mutable() {
 		return
 	}
 	if at := slices.Index(results, *id); at >= 0 {

@@ -268,6 +268,30 @@ func TestQueryChangesRebuildAnyResults(t *testing.T) {
 	}
 }
 
+func TestChangesThatCannotMoveAnEmailAreNoChangesOfAQuery(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	id := d.add(d.role("inbox"), mime("x", "Subject: plan"))
+	for name, c := range map[string]struct {
+		query object
+		moved bool
+	}{
+		"everything":     {object{}, false},
+		"by subject":     {object{"filter": object{"subject": "plan"}, "sort": []object{{"property": "subject"}}}, false},
+		"with a keyword": {object{"filter": object{"notKeyword": "$flagged"}}, true},
+		"by a keyword":   {object{"sort": []object{{"property": "hasKeyword", "keyword": "$seen"}}}, true},
+		"in a mailbox":   {object{"filter": object{"inMailbox": d.role("inbox")}}, true},
+		"of threads":     {object{"collapseThreads": true}, true},
+	} {
+		args := clone(c.query)
+		args["sinceQueryState"] = d.call("Email/query", clone(c.query))["queryState"]
+		d.call("Email/set", object{"update": object{id: object{"keywords/" + strings.ReplaceAll(name, " ", ""): true}}})
+		out := d.call("Email/queryChanges", args)
+		equal(t, name, []bool{len(strs(out["removed"])) > 0, len(list(out["added"])) > 0}, []bool{c.moved, c.moved})
+		equal(t, name+": state moved on", out["newQueryState"] != out["oldQueryState"], true)
+	}
+}
+
 func clone(args object) object {
 	out := object{}
 	maps.Copy(out, args)
