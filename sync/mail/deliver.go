@@ -150,8 +150,7 @@ func (d *deliverer) place(e *edit, p *parcel) (replied bool, err error) {
 		return false, err
 	}
 	m := &email{
-		Blob: p.hash, Size: int64(len(p.data)), Attachment: p.content.attachment, Mailboxes: []string{inbox},
-		Received: d.received.UnixMilli(),
+		Blob: p.hash, Size: int64(len(p.data)), Mailboxes: []string{inbox}, Received: d.received.UnixMilli(),
 	}
 	if err := e.createEmail(m, p.content); err != nil {
 		return false, err

@@ -17,6 +17,18 @@ func (o *office) deliver(e delivery.Envelope, message string) []delivery.Result 
 	return o.ann.service.Deliver(o.tb.Context(), &e, o.at, []byte(message))
 }
 
+// receive delivers a message to the desk, and returns the email that it became.
+func (d *desk) receive(content string) string {
+	d.tb.Helper()
+	d.service.opts.Homes = domains{"agency.us": {Tenant: d.principal.Tenant}}
+	for _, result := range d.service.Deliver(d.tb.Context(), &delivery.Envelope{From: "a@x.example", To: to(d.principal.Address)}, d.at, []byte(content)) {
+		if result.Outcome != delivery.Delivered {
+			d.tb.Fatalf("not delivered: %+v", result)
+		}
+	}
+	return strs(d.call("Email/query", object{"limit": 1})["ids"])[0]
+}
+
 func to(addresses ...string) []delivery.Recipient {
 	var out []delivery.Recipient
 	for _, a := range addresses {

@@ -78,6 +78,7 @@ func (e *edit) email(id string) (*email, error) {
 // createEmail adds an email to the account: its id and thread are chosen here. An account that may hold no more refuses
 // it with a SetError that is delivery.ErrFull too.
 func (e *edit) createEmail(m *email, content *rendered) (err error) {
+	m.Attachment, m.SMIME, m.Carried = content.attachment, content.signature.Status(), content.labels
 	if err := e.take(m); err != nil {
 		return err
 	}

@@ -164,9 +164,8 @@ func (e *edit) addMessage(in *incoming) (*email, error) {
 		return nil, err
 	}
 	m := &email{
-		Blob: in.blob, Size: int64(len(in.data)), Attachment: content.attachment,
-		Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received, SMIME: content.signature.Status(),
-		Carried: content.labels, Label: in.label, visited: e.visitor != nil,
+		Blob: in.blob, Size: int64(len(in.data)), Mailboxes: in.mailboxes, Keywords: in.keywords, Received: in.received,
+		Label: in.label, visited: e.visitor != nil,
 	}
 	if !in.dated {
 		m.Received = cmp.Or(content.received, e.service.opts.Now().UnixMilli())

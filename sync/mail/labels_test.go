@@ -97,6 +97,15 @@ func TestLabelIsReadFromTheHeader(t *testing.T) {
 	}
 }
 
+func TestLabelOfMailThatWasDeliveredIsRead(t *testing.T) {
+	t.Parallel()
+	d, _ := labelDesk(t)
+	id := d.receive(carrying(secretID))
+	if got, _ := d.labelOf(id); got != secretID {
+		t.Errorf("label %v of delivered mail", got)
+	}
+}
+
 func TestLabelsExistForClientsThatUseThem(t *testing.T) {
 	t.Parallel()
 	d, _ := labelDesk(t)

@@ -161,6 +161,14 @@ func TestSignaturesAreToldWhenTheyAreAskedFor(t *testing.T) {
 	}
 }
 
+func TestSignaturesOfMailThatWasDeliveredAreVerified(t *testing.T) {
+	t.Parallel()
+	d := newSMIMEDesk(t)
+	id := d.receive(d.signed())
+	equal(t, "status", d.signature(id)["smimeStatusAtDelivery"], any("signed/verified"))
+	equal(t, "found", d.found(object{"hasSmime": true}), []string{id})
+}
+
 func TestSignaturesAreNotKnownWithoutTheCapability(t *testing.T) {
 	t.Parallel()
 	d := newSMIMEDesk(t)
