@@ -25,9 +25,11 @@ const (
 
 // bundles reads the CA bundles of tenants from Secrets by name, past the cache:
 // caching them would mean to watch every Secret of the cluster. What was read is
-// kept until the spec, a person or a failure asks for it again.
+// kept until the spec, the Secret, a person or a failure asks for it again.
 type bundles struct {
 	live client.Reader
+	// sources tells which versions the objects have that a tenant names.
+	sources sourceVersions
 
 	mu    sync.Mutex
 	known map[types.NamespacedName]bundle
@@ -37,6 +39,7 @@ type bundle struct {
 	ref       v1alpha1.SecretKeyReference // empty when the certificates are inline
 	uid       types.UID
 	version   int64
+	sources   string
 	requested string
 	readAt    time.Time
 	pem       string
@@ -50,8 +53,13 @@ func (b *bundles) get(ctx context.Context, t *v1alpha1.Tenant, now time.Time, fa
 	if declared == nil {
 		return "", nil, nil
 	}
+	// The versions are looked up before the Secret is read: one that changes meanwhile is read again.
+	sources, err := b.sources(ctx, t)
+	if err != nil {
+		return "", nil, err
+	}
 	key := client.ObjectKeyFromObject(t)
-	want := bundle{uid: t.UID, version: t.Generation, requested: t.Annotations[v1alpha1.AnnotationRequestedAt], readAt: now}
+	want := bundle{uid: t.UID, version: t.Generation, sources: sources, requested: t.Annotations[v1alpha1.AnnotationRequestedAt], readAt: now}
 	if declared.SecretRef != nil {
 		want.ref = *declared.SecretRef
 	}
@@ -84,7 +92,7 @@ func (b *bundles) forget(key types.NamespacedName) {
 
 // current tells whether what was read still answers the question.
 func (have bundle) current(want bundle, now time.Time, failing bool) bool {
-	same := have.ref == want.ref && have.uid == want.uid && have.version == want.version && have.requested == want.requested
+	same := have.ref == want.ref && have.uid == want.uid && have.version == want.version && have.sources == want.sources && have.requested == want.requested
 	doubtful := have.problem != nil || failing
 	return same && (!doubtful || now.Sub(have.readAt) < bundleRetry)
 }

@@ -30,7 +30,7 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=devicepolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=mail.bailiwick.dev,resources=mailboxregions,verbs=list;watch
@@ -80,7 +80,12 @@ func (c *Controller) register(mgr manager.Manager) error {
 	if err := mgr.Add(c.prober); err != nil {
 		return fmt.Errorf("add prober of issuers: %w", err)
 	}
-	err := ctrl.NewControllerManagedBy(mgr).
+	versions, err := newVersions(mgr)
+	if err != nil {
+		return err
+	}
+	c.bundles.sources, c.anchors.sources = versions.of, versions.of
+	err = ctrl.NewControllerManagedBy(mgr).
 		Named("tenant").
 		For(&v1alpha1.Tenant{}).
 		Watches(&v1alpha1.Tenant{}, handler.EnqueueRequestsFromMapFunc(c.rivals), builder.WithPredicates(claimsChanged)).
@@ -92,6 +97,8 @@ func (c *Controller) register(mgr manager.Manager) error {
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(tenantOfDocument), builder.WithPredicates(isDocument)).
 		Watches(&corev1.ConfigMap{}, c.reportHandler(), builder.WithPredicates(isReport)).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(c.tenantsOfNamespace), builder.WithPredicates(labelsChanged)).
+		WatchesRawSource(versions.watch("ConfigMap", c.tenantsOfSource)).
+		WatchesRawSource(versions.watch("Secret", c.tenantsOfSource)).
 		WatchesRawSource(source.Channel(c.prober.Changes(), &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(pace.Limit(c))

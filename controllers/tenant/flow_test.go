@@ -384,7 +384,7 @@ func TestPausedTenantIsLeftAsItIs(t *testing.T) {
 	}
 }
 
-func TestBundleSecretIsReadByNameAndAskedForAgain(t *testing.T) {
+func TestBundleSecretIsReadByNameWhenItChanges(t *testing.T) {
 	w := newWorld(t)
 	virginia := w.newRegion("virginia", "NAM")
 	w.start()
@@ -397,13 +397,9 @@ func TestBundleSecretIsReadByNameAndAskedForAgain(t *testing.T) {
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.tenants, Name: "issuer-ca"}, Data: map[string][]byte{"ca.crt": []byte("noise")}}
 	w.create(secret)
-	w.patch(tenant, `{"metadata":{"annotations":{"reconcile.bailiwick.dev/requestedAt":"1"}}}`)
 	w.await(tenant, v1alpha1.ConditionReady, v1alpha1.ReasonSecretMalformed)
 	secret.Data["ca.crt"] = []byte(w.issuer.CABundle())
-	if err := api.Update(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
-	w.patch(tenant, `{"metadata":{"annotations":{"reconcile.bailiwick.dev/requestedAt":"2"}}}`)
+	w.replace(secret)
 	w.await(tenant, v1alpha1.ConditionIdentityReady, v1alpha1.ReasonIssuerVerified)
 	w.awaitDocument(virginia, tenant, exists)
 }

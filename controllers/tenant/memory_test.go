@@ -167,7 +167,7 @@ func TestBundleIsReadAgainOnlyForAReason(t *testing.T) {
 	tenant := f.Tenant
 	tenant.Spec.Identity.CABundle = &v1alpha1.CABundle{SecretRef: &v1alpha1.SecretKeyReference{Name: "issuer-ca", Key: "ca.crt"}}
 	live := &secrets{}
-	b := bundles{live: live}
+	b := bundles{live: live, sources: versioned("1")}
 	at := now.Time
 	get := func(failing bool) (string, *problem) {
 		t.Helper()
@@ -207,6 +207,9 @@ func TestBundleIsReadAgainOnlyForAReason(t *testing.T) {
 	tenant.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: "now"}
 	get(false)
 	expect("asked for", 5)
+	b.sources = versioned("2")
+	get(false)
+	expect("another version", 6)
 	tenant.Spec.Identity.CABundle.SecretRef.Key = "big"
 	tenant.Generation++
 	if _, p := get(false); p == nil || !strings.Contains(p.message, "more than 65536 bytes") {
@@ -227,7 +230,7 @@ func TestInlineBundleIsChecked(t *testing.T) {
 	t.Parallel()
 	f := goodFacts(t)
 	live := &secrets{}
-	b := bundles{live: live}
+	b := bundles{live: live, sources: versioned("1")}
 	for n, tc := range []struct{ pem, reason string }{{testCertificate, ""}, {"noise", v1alpha1.ReasonInvalidSpec}} {
 		f.Tenant.Generation = int64(n + 1)
 		f.Tenant.Spec.Identity.CABundle = &v1alpha1.CABundle{PEM: tc.pem}

@@ -242,6 +242,13 @@ func (w *world) updateStatus(obj client.Object) {
 	}
 }
 
+func (w *world) replace(obj client.Object) {
+	w.t.Helper()
+	if err := api.Update(w.t.Context(), obj); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // patch merges JSON into an object.
 func (w *world) patch(obj client.Object, body string) {
 	w.t.Helper()

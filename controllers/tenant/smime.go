@@ -24,9 +24,12 @@ type smimeFacts struct {
 }
 
 // anchors reads the certificates of spec.smime by name, past the cache, as bundles
-// does, and keeps them until the spec, a person or a failure asks for them again.
+// does, and keeps them until the spec, what it names, a person or a failure asks for
+// them again.
 type anchors struct {
 	live client.Reader
+	// sources tells which versions the objects have that a tenant names.
+	sources sourceVersions
 
 	mu    sync.Mutex
 	known map[types.NamespacedName]anchorsRead
@@ -35,6 +38,7 @@ type anchors struct {
 type anchorsRead struct {
 	uid       types.UID
 	version   int64
+	sources   string
 	requested string
 	readAt    time.Time
 	facts     smimeFacts
@@ -46,8 +50,13 @@ func (a *anchors) get(ctx context.Context, t *v1alpha1.Tenant, now time.Time) (s
 	if !t.Spec.Features.SMIME || t.Spec.SMIME == nil {
 		return smimeFacts{}, nil
 	}
+	// The versions are looked up before the objects are read: one that changes meanwhile is read again.
+	sources, err := a.sources(ctx, t)
+	if err != nil {
+		return smimeFacts{}, err
+	}
 	key := client.ObjectKeyFromObject(t)
-	want := anchorsRead{uid: t.UID, version: t.Generation, requested: t.Annotations[v1alpha1.AnnotationRequestedAt], readAt: now}
+	want := anchorsRead{uid: t.UID, version: t.Generation, sources: sources, requested: t.Annotations[v1alpha1.AnnotationRequestedAt], readAt: now}
 	a.mu.Lock()
 	have, ok := a.known[key]
 	a.mu.Unlock()
@@ -65,7 +74,6 @@ func (a *anchors) get(ctx context.Context, t *v1alpha1.Tenant, now time.Time) (s
 		if list.source == nil || want.facts.problem != nil {
 			continue
 		}
-		var err error
 		if *list.into, want.facts.problem, err = a.read(ctx, t.Namespace, list.field, list.source); err != nil {
 			return smimeFacts{}, err
 		}
@@ -81,7 +89,7 @@ func (a *anchors) get(ctx context.Context, t *v1alpha1.Tenant, now time.Time) (s
 
 // current tells whether what was read still answers the question.
 func (have anchorsRead) current(want anchorsRead, now time.Time) bool {
-	same := have.uid == want.uid && have.version == want.version && have.requested == want.requested
+	same := have.uid == want.uid && have.version == want.version && have.sources == want.sources && have.requested == want.requested
 	return same && (have.facts.problem == nil || now.Sub(have.readAt) < bundleRetry)
 }
 

@@ -125,6 +125,11 @@ func (s *shelf) Get(_ context.Context, key client.ObjectKey, into client.Object,
 	return apierrors.NewNotFound(schema.GroupResource{Resource: "objects"}, key.Name)
 }
 
+// versioned says that what a tenant names has a version.
+func versioned(version string) sourceVersions {
+	return func(context.Context, *v1alpha1.Tenant) (string, error) { return version, nil }
+}
+
 func TestCertificatesOfEachSourceAreReadAndChecked(t *testing.T) {
 	t.Parallel()
 	live := &shelf{configMaps: map[string]string{"good": testCertificate, "noise": "noise"}, secrets: map[string]string{"good": testCertificate, "noise": "noise"}}
@@ -153,7 +158,7 @@ func TestCertificatesOfEachSourceAreReadAndChecked(t *testing.T) {
 		withSMIME(f, smimeFacts{})
 		f.Tenant.Spec.SMIME.TrustAnchors = fromConfigMap("good", "ca.crt")
 		f.Tenant.Spec.SMIME.Intermediates = tc.source
-		a := anchors{live: live}
+		a := anchors{live: live, sources: versioned("1")}
 		got, err := a.get(t.Context(), f.Tenant, now.Time)
 		if err != nil || (got.problem == nil) != (tc.reason == "") {
 			t.Errorf("%s: %+v, %v", name, got.problem, err)
@@ -178,7 +183,7 @@ func TestCertificatesAreReadAgainOnlyForAReason(t *testing.T) {
 	live := &shelf{configMaps: map[string]string{}}
 	f := goodFacts(t)
 	withSMIME(f, smimeFacts{})
-	a, at := anchors{live: live}, now.Time
+	a, at := anchors{live: live, sources: versioned("1")}, now.Time
 	step := func(name string, reads int, bad bool) {
 		t.Helper()
 		got, err := a.get(t.Context(), f.Tenant, at)
@@ -195,6 +200,9 @@ func TestCertificatesAreReadAgainOnlyForAReason(t *testing.T) {
 	step("a good one, a day later", 2, false)
 	f.Tenant.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: "now"}
 	step("asked for", 3, false)
+	a.sources = versioned("2")
+	step("another version", 4, false)
+	step("the same version again", 4, false)
 	f.Tenant.Generation++
 	live.err = context.DeadlineExceeded
 	if _, err := a.get(t.Context(), f.Tenant, at); err == nil || !strings.Contains(err.Error(), `"agency/roots"`) {
@@ -223,8 +231,59 @@ func TestTrustAnchorsReachTheRegion(t *testing.T) {
 	w.awaitDocument(virginia, tenant, func(d *tenantdoc.Document) bool {
 		return d != nil && d.SMIME != nil && d.SMIME.Roots == "" && d.SMIME.Outgoing.RequireSigned
 	})
-	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.tenants, Name: "roots"}, Data: map[string]string{"ca.crt": testCertificate}})
-	w.patch(tenant, `{"metadata":{"annotations":{"reconcile.bailiwick.dev/requestedAt":"1"}}}`)
+	roots := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.tenants, Name: "roots"}, Data: map[string]string{"ca.crt": testCertificate}}
+	w.create(roots)
 	w.await(tenant, v1alpha1.ConditionSMIMEReady, v1alpha1.ReasonTrustAnchorsRead)
-	w.awaitDocument(virginia, tenant, func(d *tenantdoc.Document) bool { return d != nil && d.SMIME.Roots == testCertificate })
+	serves := func(pem string) {
+		t.Helper()
+		w.awaitDocument(virginia, tenant, func(d *tenantdoc.Document) bool { return d != nil && d.SMIME != nil && d.SMIME.Roots == pem })
+	}
+	serves(testCertificate)
+
+	// Nobody touches the tenant from here on.
+	roots.Data["ca.crt"] = testCertificate + testCertificate
+	w.replace(roots)
+	serves(testCertificate + testCertificate)
+	w.remove(roots)
+	w.await(tenant, v1alpha1.ConditionSMIMEReady, v1alpha1.ReasonConfigMapNotFound)
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.tenants, Name: "roots"}, Data: map[string]string{"ca.crt": testCertificate}})
+	serves(testCertificate)
+}
+
+func TestCertificatesOfASecretAreReadWhenItChanges(t *testing.T) {
+	w := newWorld(t)
+	virginia := w.newRegion("virginia", "NAM")
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.tenants, Name: "roots"}, Data: map[string][]byte{"ca.crt": []byte(testCertificate)}}
+	w.create(secret)
+	w.start()
+	tenant := w.tenant("agency", "agency.example", virginia)
+	tenant.Spec.Features.SMIME = true
+	tenant.Spec.SMIME = &v1alpha1.TenantSMIME{
+		TrustAnchors: &v1alpha1.CertificateSource{SecretRef: &v1alpha1.SecretKeyReference{Name: "roots", Key: "ca.crt"}},
+	}
+	w.create(tenant)
+	serves := func(pem string) {
+		t.Helper()
+		w.awaitDocument(virginia, tenant, func(d *tenantdoc.Document) bool { return d != nil && d.SMIME != nil && d.SMIME.Roots == pem })
+	}
+	serves(testCertificate)
+	secret.Data["ca.crt"] = []byte(testCertificate + testCertificate)
+	w.replace(secret)
+	serves(testCertificate + testCertificate)
+}
+
+func TestTenantsAreFoundByWhatTheirCertificatesComeFrom(t *testing.T) {
+	t.Parallel()
+	f := goodFacts(t)
+	withSMIME(f, smimeFacts{})
+	f.Tenant.Spec.Identity.CABundle = &v1alpha1.CABundle{SecretRef: &v1alpha1.SecretKeyReference{Name: "issuer-ca", Key: "ca.crt"}}
+	f.Tenant.Spec.SMIME.Intermediates = &v1alpha1.CertificateSource{SecretRef: &v1alpha1.SecretKeyReference{Name: "between", Key: "ca.crt"}}
+	want := []string{"Secret/agency/issuer-ca", "ConfigMap/agency/roots", "Secret/agency/between"}
+	if diff := cmp.Diff(want, sourceNames(f.Tenant)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	f.Tenant.Spec.Identity.CABundle, f.Tenant.Spec.SMIME = nil, nil
+	if got := sourceNames(f.Tenant); got != nil {
+		t.Errorf("%q of a tenant that names nothing", got)
+	}
 }

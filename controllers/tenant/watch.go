@@ -33,6 +33,7 @@ const (
 	indexOwner    = "tenant:owner"    // shared mailboxes and labels by the tenant that they name
 	indexDocument = "tenant:document" // documents by their tenant
 	indexReport   = "tenant:report"   // reports by their region
+	indexSource   = "tenant:source"   // tenants by the objects that their certificates come from
 )
 
 func addIndexes(indexer client.FieldIndexer) error {
@@ -45,6 +46,7 @@ func addIndexes(indexer client.FieldIndexer) error {
 		{&v1alpha1.MailboxRegion{}, indexCloud, clouds},
 		{&v1alpha1.Tenant{}, indexRegion, regionNames},
 		{&v1alpha1.Tenant{}, indexDomain, domainKeys},
+		{&v1alpha1.Tenant{}, indexSource, sourceNames},
 		{&v1alpha1.DevicePolicy{}, indexPolicy, policyTenants},
 		{&v1alpha1.SharedMailbox{}, indexOwner, belongingTenants},
 		{&v1alpha1.SensitivityLabel{}, indexOwner, belongingTenants},
