@@ -25,8 +25,8 @@ type CertificateSource struct {
 	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----')",message="pem must hold PEM certificates: paste them with their BEGIN CERTIFICATE lines"
 	// +optional
 	PEM string `json:"pem,omitempty"`
-	// configMapRef names a ConfigMap with PEM certificates. It is read when the
-	// Tenant changes or the annotation reconcile.bailiwick.dev/requestedAt does.
+	// configMapRef names a ConfigMap with PEM certificates. It is read
+	// again when it changes.
 	// +optional
 	ConfigMapRef *ConfigMapKeyReference `json:"configMapRef,omitempty"`
 	// secretRef names a Secret with PEM certificates, read at the same times.
