@@ -17,6 +17,7 @@ MODULES := . hack/localnode hack/demo hack/bundle
 INTEGRATION := ./api/... ./controllers/... ./test/...
 CONTROLPLANE := go run ./test/controlplane/cmd/controlplane
 FIGURES ?=
+FUZZTIME ?= 10s
 DEMO ?=
 DEMO_OUTPUT ?=
 
@@ -78,6 +79,14 @@ integration: controlplane ## Run the tests against a real control plane, with th
 .PHONY: e2e
 e2e: need-go ## Run the demo's own pieces end to end and assert every fact.
 	$(MAKE) --no-print-directory demo DEMO=check
+
+.PHONY: fuzz
+fuzz: need-go ## Fuzz each parser for FUZZTIME (10s); an input that fails is kept in testdata/fuzz, for make test to try again.
+	@grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go | cut -d' ' -f2); do \
+			echo "fuzz $$dir $$f"; go -C $$dir test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) . ; \
+		done; \
+	done
 
 .PHONY: bench
 bench: controlplane ## Run the benchmarks of the root module.
