@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -57,6 +58,7 @@ func run(ctx context.Context, only string) error {
 		return err
 	}
 	m := &measurer{root: root, log: progress.New(os.Stderr), outputs: map[string][]byte{}, values: map[string]float64{}}
+	m.peers = sync.OnceValues(func() ([]string, error) { return install(ctx, m.log) })
 	var failed error
 	for _, f := range chosen {
 		value, err := m.measure(ctx, f.Source)
@@ -86,9 +88,8 @@ type measurer struct {
 	outputs map[string][]byte  // of benchmarks
 	values  map[string]float64 // of the demonstration
 	demoErr error
-	// peers is the environment by which benchmarks find the peers, once they are installed.
-	peers []string
-	ready bool
+	// peers gives the environment by which benchmarks find the peers, which it installs once.
+	peers func() ([]string, error)
 }
 
 func (m *measurer) measure(ctx context.Context, source figure.Source) (float64, error) {
@@ -114,8 +115,13 @@ func (m *measurer) bench(ctx context.Context, source figure.Source) ([]byte, err
 	if output, ok := m.outputs[key]; ok {
 		return output, nil
 	}
-	if err := m.install(ctx, source); err != nil {
-		return nil, err
+	env := os.Environ()
+	if source.Peers {
+		peers, err := m.peers()
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, peers...)
 	}
 	m.log.Sayf("%s in %s …", source.Benchmark, source.Package)
 	args := []string{"test", "-p=1", "-run=^$", "-bench=^" + source.Benchmark + "$", "-timeout=60m"}
@@ -126,7 +132,7 @@ func (m *measurer) bench(ctx context.Context, source figure.Source) ([]byte, err
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, source.Package)...) //nolint:gosec // names of this program's own table
 	cmd.Dir = m.root
-	cmd.Env = append(os.Environ(), m.peers...)
+	cmd.Env = env
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w:\n%s", key, err, output)
@@ -135,18 +141,13 @@ func (m *measurer) bench(ctx context.Context, source figure.Source) ([]byte, err
 	return output, nil
 }
 
-// install puts the peers on the machine before the first benchmark that is measured
-// beside them.
-func (m *measurer) install(ctx context.Context, source figure.Source) error {
-	if !source.Peers || m.ready {
-		return nil
+// install puts the peers on the machine.
+func install(ctx context.Context, log *progress.Log) ([]string, error) {
+	installer, err := peer.New(log)
+	if err != nil {
+		return nil, err
 	}
-	installer, err := peer.New(m.log)
-	if err == nil {
-		m.peers, err = installer.Install(ctx)
-	}
-	m.ready = err == nil
-	return err
+	return installer.Install(ctx)
 }
 
 // demo runs the demonstration once, and measures how long it takes to be ready and how
