@@ -56,14 +56,14 @@ func (b everyBlob) Put(ctx context.Context, account, _ string, r io.Reader) (id 
 	if err != nil {
 		return "", 0, err
 	}
-	info, err := s.blobs.Put(ctx, tenant, r)
+	c, err := s.blobs.Prepare(ctx, tenant, r)
 	if err == nil {
-		err = s.room(ctx, account, info.Size)
+		err = s.room(ctx, account, c.Size())
 	}
 	if err != nil {
 		return "", 0, unavailable(err)
 	}
-	return wholeBlob + info.Hash, info.Size, s.grant(ctx, b.principal, account, tenant, info.Hash)
+	return wholeBlob + c.Hash(), c.Size(), s.grant(ctx, b.principal, account, tenant, c)
 }
 
 // Open opens a blob.
@@ -99,11 +99,11 @@ func (b everyBlob) Copy(ctx context.Context, from, to, id string) (copied string
 	if err := s.room(ctx, to, size); err != nil {
 		return "", errors.Join(err, source.Close())
 	}
-	info, err := s.blobs.Put(ctx, tenant, source)
+	c, err := s.blobs.Prepare(ctx, tenant, source)
 	if err = errors.Join(err, source.Close()); err != nil {
 		return "", err
 	}
-	return wholeBlob + info.Hash, s.grant(ctx, b.principal, to, tenant, info.Hash)
+	return wholeBlob + c.Hash(), s.grant(ctx, b.principal, to, tenant, c)
 }
 
 // mayRead says whether a principal may read a blob of an account.

@@ -86,7 +86,7 @@ type deliverer struct {
 
 // parcel is a message as it is kept, which recipients of one tenant share.
 type parcel struct {
-	hash    string
+	blob    *store.Content
 	data    []byte
 	content *rendered
 	// fields is the header of the message.
@@ -127,6 +127,7 @@ func (d *deliverer) store(ctx context.Context, to resident) (err error) {
 		var replied bool
 		err = d.service.journal.Update(ctx, to.account, func(tx *store.Tx) error {
 			e := newEdit(ctx, d.service, tx, to.account, to.tenant)
+			e.fresh = p.blob
 			replied, err = d.place(e, p)
 			return err
 		})
@@ -135,10 +136,15 @@ func (d *deliverer) store(ctx context.Context, to resident) (err error) {
 			// The content was collected meanwhile, or somebody else wrote: begin again.
 			delete(d.parcels, to.tenant)
 			continue
-		case err == nil && replied:
+		case err != nil:
+			return err
+		case replied:
 			d.service.wakeOutbox(ctx)
 		}
-		return err
+		if err := d.service.blobs.Discard(ctx, p.blob); err != nil {
+			d.service.failed(ctx, "removing content that was there already failed", err)
+		}
+		return nil
 	}
 	return fmt.Errorf("deliver to account %q: %w", to.account, store.ErrConflict)
 }
@@ -150,7 +156,7 @@ func (d *deliverer) place(e *edit, p *parcel) (replied bool, err error) {
 		return false, err
 	}
 	m := &email{
-		Blob: p.hash, Size: int64(len(p.data)), Mailboxes: []string{inbox}, Received: d.received.UnixMilli(),
+		Blob: p.blob.Hash(), Size: int64(len(p.data)), Mailboxes: []string{inbox}, Received: d.received.UnixMilli(),
 	}
 	if err := e.createEmail(m, p.content); err != nil {
 		return false, err
@@ -171,15 +177,15 @@ func (d *deliverer) parcel(ctx context.Context, tenant string) (*parcel, error) 
 	}
 	for _, p := range d.parcels {
 		// What a tenant has is what every tenant has; only the place differs.
-		info, err := d.service.blobs.Put(ctx, tenant, bytes.NewReader(p.data))
+		blob, err := d.service.blobs.Prepare(ctx, tenant, bytes.NewReader(p.data))
 		if err != nil {
 			return nil, err
 		}
-		d.parcels[tenant] = &parcel{hash: info.Hash, data: p.data, content: p.content, fields: p.fields}
+		d.parcels[tenant] = &parcel{blob: blob, data: p.data, content: p.content, fields: p.fields}
 		return d.parcels[tenant], nil
 	}
 	data := append([]byte(d.stamp+d.trace()), message.Without(d.data, "Return-Path")...)
-	info, err := d.service.blobs.Put(ctx, tenant, bytes.NewReader(data))
+	blob, err := d.service.blobs.Prepare(ctx, tenant, bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +193,7 @@ func (d *deliverer) parcel(ctx context.Context, tenant string) (*parcel, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &parcel{hash: info.Hash, data: data, content: content, fields: message.ParseFields(message.HeaderOf(data))}
+	p := &parcel{blob: blob, data: data, content: content, fields: message.ParseFields(message.HeaderOf(data))}
 	d.parcels[tenant] = p
 	return p, nil
 }

@@ -42,6 +42,9 @@ type edit struct {
 	used       *usage
 	usedBefore usage
 	counted    bool
+	// fresh is content that becomes a blob with the first reference to it, unless it is one; published says that it is.
+	fresh     *store.Content
+	published bool
 }
 
 func newEdit(ctx context.Context, s *Service, tx *store.Tx, account, tenant string) *edit {
@@ -173,6 +176,21 @@ func unavailable(err error) error {
 		return &jmap.MethodError{Type: jmap.ErrorServerUnavailable, Description: "the account is being written elsewhere: try again"}
 	}
 	return err
+}
+
+// refer counts references of the account to a blob.
+func (e *edit) refer(hash string, delta int64) error {
+	fresh := e.fresh != nil && e.fresh.Hash() == hash
+	switch {
+	case fresh && e.published:
+		return e.service.refer(e.ctx, e.tx, e.tx, e.account, e.tenant, hash, delta)
+	case fresh && delta > 0:
+		e.published = true
+		e.tx.Add(e.keys.blob(hash), delta)
+		return e.service.blobs.Publish(e.ctx, e.service.engine, e.tx, e.fresh, delta)
+	default:
+		return e.service.refer(e.ctx, e.service.engine, e.tx, e.account, e.tenant, hash, delta)
+	}
 }
 
 // get returns the value of a key, or nil when there is none.

@@ -88,7 +88,7 @@ func (e *edit) createEmail(m *email, content *rendered) (err error) {
 	if m.Thread, err = e.threadFor(content.references); err != nil {
 		return err
 	}
-	if err := e.service.refer(e.ctx, e.tx, e.account, e.tenant, m.Blob, 1); err != nil {
+	if err := e.refer(m.Blob, 1); err != nil {
 		return err
 	}
 	if err := e.setJSON(e.keys.row(m.ID), content.row); err != nil {
@@ -153,7 +153,7 @@ func (e *edit) destroyEmail(m *email) error {
 		return err
 	}
 	e.tx.Changed(store.Change{Type: typeEmail, ID: m.ID, Kind: store.Destroyed})
-	if err := e.service.refer(e.ctx, e.tx, e.account, e.tenant, m.Blob, -1); err != nil {
+	if err := e.refer(m.Blob, -1); err != nil {
 		return err
 	}
 	return e.inThread(m.Thread, func() error { return e.place(nil, m) })

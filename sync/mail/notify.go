@@ -120,5 +120,5 @@ func (e *edit) keepReport(list *[]string, hash string) error {
 		return nil
 	}
 	*list = append(*list, hash)
-	return e.service.refer(e.ctx, e.tx, e.account, e.tenant, hash, 1)
+	return e.refer(hash, 1)
 }

@@ -131,7 +131,7 @@ func (e *edit) outgoing(id string) (*outgoing, error) {
 
 // enqueue puts a message into the outbox. The content stays referenced until it leaves.
 func (e *edit) enqueue(o *outgoing) error {
-	if err := e.service.refer(e.ctx, e.tx, e.account, e.tenant, o.Blob, 1); err != nil {
+	if err := e.refer(o.Blob, 1); err != nil {
 		return err
 	}
 	return e.schedule(o, time.UnixMilli(o.Start))
@@ -157,7 +157,7 @@ func (e *edit) endOutgoing(o *outgoing) error {
 	e.release(o)
 	e.tx.Delete(o.queued(e.account))
 	e.tx.Delete(e.keys.outgoing(o.ID))
-	return e.service.refer(e.ctx, e.tx, e.account, e.tenant, o.Blob, -1)
+	return e.refer(o.Blob, -1)
 }
 
 // wakeOutbox has the outbox looked at now. A hint that is lost costs time only.

@@ -172,7 +172,7 @@ func (e *edit) removeSubmission(id string, sub *submission) error {
 	}
 	for _, hashes := range [][]string{sub.DSN, sub.MDN} {
 		for _, hash := range hashes {
-			if err := e.service.refer(e.ctx, e.tx, e.account, e.tenant, hash, -1); err != nil {
+			if err := e.refer(hash, -1); err != nil {
 				return err
 			}
 		}

@@ -32,15 +32,32 @@ func (k keys) uploaders(hash string) store.Key {
 	return store.NewKey(string(k)).String("visitorUpload").String(hash)
 }
 
-// grant lets the principal who uploaded a blob read it in an account until the upload's lifetime ends.
-func (s *Service) grant(ctx context.Context, p *jmap.Principal, account, tenant, hash string) error {
-	k := keys(account)
+// grantAttempts bounds how often an upload is kept again when the collector removes the same content meanwhile, or
+// another account brings it.
+const grantAttempts = 8
+
+// grant makes content a blob, and lets the principal who uploaded it read it in an account until the upload's lifetime
+// ends.
+func (s *Service) grant(ctx context.Context, p *jmap.Principal, account, tenant string, c *store.Content) error {
+	err := s.grantOnce(ctx, p, account, tenant, c)
+	for attempt := 1; errors.Is(err, store.ErrConflict) && attempt < grantAttempts; attempt++ {
+		err = s.grantOnce(ctx, p, account, tenant, c)
+	}
+	if err == nil {
+		err = s.blobs.Discard(ctx, c)
+	}
+	return unavailable(err)
+}
+
+func (s *Service) grantOnce(ctx context.Context, p *jmap.Principal, account, tenant string, c *store.Content) error {
+	k, hash := keys(account), c.Hash()
 	ends := store.Key(nil).Uint(orderly(s.opts.Now().Add(s.opts.UploadLifetime).Unix()))
-	err := s.journal.Update(ctx, account, func(tx *store.Tx) error {
+	return s.journal.Update(ctx, account, func(tx *store.Tx) error {
 		var have upload
 		have, err := tx.Get(ctx, k.upload(hash))
 		if errors.Is(err, store.ErrNotFound) {
-			err = s.refer(ctx, tx, account, tenant, hash, 1)
+			tx.Add(k.blob(hash), 1)
+			err = s.blobs.Publish(ctx, s.engine, tx, c, 1)
 		}
 		if err != nil {
 			return err
@@ -56,7 +73,6 @@ func (s *Service) grant(ctx context.Context, p *jmap.Principal, account, tenant,
 		tx.Set(append(append(uploadQueue(tenant), ends...), store.NewKey(account).String(hash)...), nil)
 		return nil
 	})
-	return unavailable(err)
 }
 
 // mayUse says whether a principal that may use all of an account may read a blob that is there: one that only an upload
@@ -89,8 +105,8 @@ func (s *Service) uploaded(ctx context.Context, p *jmap.Principal, account, hash
 }
 
 // refer counts references of an account to a blob. Without one the account cannot read it.
-func (s *Service) refer(ctx context.Context, w store.Writer, account, tenant, hash string, delta int64) error {
-	if err := s.blobs.Ref(ctx, s.engine, w, tenant, hash, delta); err != nil {
+func (s *Service) refer(ctx context.Context, r store.Reader, w store.Writer, account, tenant, hash string, delta int64) error {
+	if err := s.blobs.Ref(ctx, r, w, tenant, hash, delta); err != nil {
 		return err
 	}
 	w.Add(keys(account).blob(hash), delta)
@@ -158,6 +174,6 @@ func (s *Service) endUpload(ctx context.Context, tenant, account, hash string, e
 		if err := deleteAll(ctx, tx, k.uploaders(hash).Range()); err != nil {
 			return fmt.Errorf("end upload: %w", err)
 		}
-		return s.refer(ctx, tx, account, tenant, hash, -1)
+		return s.refer(ctx, s.engine, tx, account, tenant, hash, -1)
 	})
 }

@@ -4,25 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"strings"
 	"time"
 )
 
-// InlineLimit is the size in octets from which on a blob is kept as an object rather than among the keys.
-const InlineLimit = 64 << 10
-
 // putAttempts bounds how often Put tries again when the collector removes the same content meanwhile.
 const putAttempts = 8
-
-// hashes names blobs with lower-case letters and digits only, which every protocol takes as they are.
-var hashes = base32.HexEncoding.WithPadding(base32.NoPadding)
 
 // Blobs keeps immutable content by its hash. A scope, a tenant, holds each content once; scopes share nothing,
 // so that one can be erased and none can learn what another holds.
@@ -39,6 +28,8 @@ type BlobInfo struct {
 	Size int64 `json:"size"`
 	// Object is the name of the object that holds the content; empty when it lies among the keys.
 	Object string `json:"object,omitempty"`
+	// Packed says that the content among the keys is compressed. Size and Hash are those of the content as it came.
+	Packed bool `json:"-"`
 }
 
 // Writer collects writes; Batch and Tx are Writers.
@@ -59,33 +50,28 @@ func NewBlobs(e Engine, now func() time.Time) *Blobs {
 
 // Put keeps what r yields. A new blob has no reference; it stays until the collector's grace is over.
 func (s *Blobs) Put(ctx context.Context, scope string, r io.Reader) (BlobInfo, error) {
-	head, err := io.ReadAll(io.LimitReader(r, InlineLimit))
-	if err != nil {
-		return BlobInfo{}, fmt.Errorf("read blob: %w", err)
-	}
-	if len(head) < InlineLimit {
-		sum := sha256.New()
-		sum.Write(head)
-		return s.publish(ctx, scope, BlobInfo{Hash: name(sum), Size: int64(len(head))}, head)
-	}
-	info := BlobInfo{Object: strings.ToLower(rand.Text())}
-	stamp := s.stamp()
-	pending := &Batch{}
-	pending.Set(s.pendingKey(scope, info.Object), stamp)
-	if err := s.engine.Commit(ctx, pending); err != nil {
-		return BlobInfo{}, fmt.Errorf("announce blob: %w", err)
-	}
-	objects, err := s.objects(ctx, scope)
+	c, err := s.Prepare(ctx, scope, r)
 	if err != nil {
 		return BlobInfo{}, err
 	}
-	sum := sha256.New()
-	info.Size, err = objects.Write(ctx, info.Object, io.TeeReader(io.MultiReader(bytes.NewReader(head), r), sum))
-	if err != nil {
-		return BlobInfo{}, err
+	for range putAttempts {
+		b := &Batch{}
+		err := s.Publish(ctx, s.engine, b, c, 0)
+		if err == nil {
+			err = s.engine.Commit(ctx, b)
+		}
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err == nil {
+			err = s.Discard(ctx, c)
+		}
+		if err != nil {
+			return BlobInfo{}, fmt.Errorf("publish blob: %w", err)
+		}
+		return c.blob, nil
 	}
-	info.Hash = name(sum)
-	return s.publish(ctx, scope, info, stamp)
+	return BlobInfo{}, fmt.Errorf("publish blob %q: %w", c.info.Hash, ErrConflict)
 }
 
 // Stat describes a blob, or returns ErrNotFound.
@@ -108,6 +94,9 @@ func (s *Blobs) Open(ctx context.Context, scope, hash string) (Object, error) {
 		return objects.Open(ctx, info.Object)
 	}
 	data, err := s.engine.Get(ctx, s.dataKey(scope, hash))
+	if err == nil && info.Packed {
+		data, err = unpack(data, info.Size)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("blob %q: %w", hash, err)
 	}
@@ -129,64 +118,17 @@ func (s *Blobs) Ref(ctx context.Context, r Reader, w Writer, scope, hash string,
 	return nil
 }
 
-// publish makes content visible under its hash, unless the scope holds it already. A small blob comes with its
-// content, a large one with the stamp under which its object was announced.
-func (s *Blobs) publish(ctx context.Context, scope string, info BlobInfo, content []byte) (BlobInfo, error) {
-	for range putAttempts {
-		have, meta, err := s.stat(ctx, s.engine, scope, info.Hash)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return BlobInfo{}, err
-		}
-		b := &Batch{}
-		b.Assert(s.metaKey(scope, info.Hash), meta)
-		b.Set(s.candidateKey(scope, info.Hash), s.stamp())
-		if meta == nil {
-			have = info
-			if err := s.write(b, scope, info, content); err != nil {
-				return BlobInfo{}, err
-			}
-		}
-		err = s.engine.Commit(ctx, b)
-		if errors.Is(err, ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return BlobInfo{}, fmt.Errorf("publish blob: %w", err)
-		}
-		return have, s.discard(ctx, scope, info.Object, have.Object)
-	}
-	return BlobInfo{}, fmt.Errorf("publish blob %q: %w", info.Hash, ErrConflict)
-}
-
-func (s *Blobs) write(b *Batch, scope string, info BlobInfo, content []byte) error {
-	meta, err := json.Marshal(info)
-	if err != nil {
-		return fmt.Errorf("publish blob: %w", err)
-	}
-	b.Set(s.metaKey(scope, info.Hash), meta)
-	if info.Object == "" {
-		b.Set(s.dataKey(scope, info.Hash), content)
-	} else {
-		b.Assert(s.pendingKey(scope, info.Object), content)
-		b.Delete(s.pendingKey(scope, info.Object))
-	}
-	return nil
-}
-
-// discard removes an object that was written for content which the scope held already.
-func (s *Blobs) discard(ctx context.Context, scope, written, kept string) error {
-	if written == "" || written == kept {
-		return nil
-	}
+// discard removes an object that no blob holds, and its announcement.
+func (s *Blobs) discard(ctx context.Context, scope, object string) error {
 	objects, err := s.objects(ctx, scope)
 	if err != nil {
 		return err
 	}
-	if err := objects.Remove(ctx, written); err != nil {
+	if err := objects.Remove(ctx, object); err != nil {
 		return err
 	}
 	b := &Batch{}
-	b.Delete(s.pendingKey(scope, written))
+	b.Delete(s.pendingKey(scope, object))
 	return s.engine.Commit(ctx, b)
 }
 
@@ -204,7 +146,7 @@ func (s *Blobs) stat(ctx context.Context, r Reader, scope, hash string) (info Bl
 	if err != nil {
 		return BlobInfo{}, nil, fmt.Errorf("blob %q: %w", hash, err)
 	}
-	if err := json.Unmarshal(meta, &info); err != nil {
+	if info, err = decodeBlobInfo(meta); err != nil {
 		return BlobInfo{}, nil, fmt.Errorf("blob %q: %w", hash, err)
 	}
 	info.Hash = hash
@@ -240,8 +182,6 @@ func (s *Blobs) candidateKey(scope, hash string) []byte {
 func (s *Blobs) pendingKey(scope, object string) []byte {
 	return scopeKey(scope).String("pending").String(object)
 }
-
-func name(sum hash.Hash) string { return strings.ToLower(hashes.EncodeToString(sum.Sum(nil))) }
 
 // inline is a small blob in memory.
 type inline struct{ *bytes.Reader }

@@ -96,7 +96,7 @@ func (s *Blobs) abandon(ctx context.Context, scope string, c candidate) error {
 	if err := s.engine.Commit(ctx, b); err != nil {
 		return err
 	}
-	return s.discard(ctx, scope, c.id, "")
+	return s.discard(ctx, scope, c.id)
 }
 
 // collect removes one candidate when nothing refers to it. ErrConflict says that it came into use meanwhile.
@@ -128,5 +128,8 @@ func (s *Blobs) collect(ctx context.Context, scope string, c candidate) (gone bo
 	if err := s.engine.Commit(ctx, b); err != nil {
 		return false, err
 	}
-	return true, s.discard(ctx, scope, info.Object, "")
+	if info.Object == "" {
+		return true, nil
+	}
+	return true, s.discard(ctx, scope, info.Object)
 }

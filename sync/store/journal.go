@@ -40,7 +40,13 @@ type Journal struct {
 
 // account is what a process knows about an account: who may read or write it at the moment, and its lease.
 type account struct {
-	mu sync.RWMutex
+	// mu makes updates one after the other, but not what follows once a commit is applied: that of several updates waits
+	// for the disk together.
+	mu sync.Mutex
+	// applying is held while a commit is applied, so that whoever sees it knows last.
+	applying sync.RWMutex
+	// last is the commit that was applied last, and with which all before it are durable.
+	last *pending
 	// lease is the stored lease when this process holds it, else nil.
 	lease []byte
 	// renew is when the lease should be written again.
@@ -79,27 +85,34 @@ func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) (e
 	if err != nil {
 		return err
 	}
-	snap, err := j.viewed(ctx, place.Engine, id)
+	snap, last, err := j.viewed(ctx, place.Engine, id)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
+	if err := last.wait(ctx); err != nil {
+		return err
+	}
 	return fn(snap)
 }
 
-// viewed makes the snapshot of a view. An engine of this process may show a commit before it is durable, so that
-// the view waits for the writer of the account.
-func (j *Journal) viewed(ctx context.Context, e Engine, id string) (Snapshot, error) {
-	if !j.opts.Shared {
-		a := j.account(id)
-		a.mu.RLock()
-		defer a.mu.RUnlock()
+// viewed makes the snapshot of a view, and returns the last commit that it may show. Commits of other processes are
+// durable when they are seen.
+func (j *Journal) viewed(ctx context.Context, e Engine, id string) (Snapshot, *pending, error) {
+	if j.opts.Shared {
+		snap, err := e.Snapshot(ctx)
+		return snap, nil, err
 	}
-	return e.Snapshot(ctx)
+	a := j.account(id)
+	a.applying.RLock()
+	defer a.applying.RUnlock()
+	snap, err := e.Snapshot(ctx)
+	return snap, a.last, err
 }
 
 // Update calls fn to write to an account and commits what it wrote with the next sequence number. Nothing is
-// written when fn fails or writes nothing. fn must not call Update or View for the same account. ErrLeased says
+// written when fn fails or writes nothing. The next update of the account may see what this one wrote before it is
+// durable, but none returns until all that it saw is. fn must not call Update or View for the same account. ErrLeased says
 // that another process is the writer; ErrConflict that it became the writer meanwhile, or that an assertion of
 // fn did not hold.
 //
@@ -107,23 +120,32 @@ func (j *Journal) viewed(ctx context.Context, e Engine, id string) (Snapshot, er
 // there now, so it must begin anew each time and keep nothing of a call that was not its last.
 func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) error {
 	a := j.account(id)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	place, err := PlaceOf(ctx, j.engine, id)
-	if err != nil {
-		return err
-	}
-	logged, err := j.try(ctx, place.Engine, a, id, fn)
-	for attempt := 1; j.opts.Shared && errors.Is(err, ErrConflict) && attempt < updateAttempts; attempt++ {
-		if err := pause(ctx, attempt); err != nil {
-			return err
-		}
-		logged, err = j.try(ctx, place.Engine, a, id, fn)
+	logged, durable, err := j.applied(ctx, a, id, fn)
+	if late := durable(); err == nil {
+		err = late
 	}
 	if err != nil || !logged {
 		return err
 	}
 	return j.engine.Hints().Publish(ctx, id)
+}
+
+// applied makes an update, and returns what waits until all that it wrote or saw is durable.
+func (j *Journal) applied(ctx context.Context, a *account, id string, fn func(*Tx) error) (logged bool, durable func() error, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	place, err := PlaceOf(ctx, j.engine, id)
+	if err != nil {
+		return false, settled, err
+	}
+	logged, durable, err = j.try(ctx, place.Engine, a, id, fn)
+	for attempt := 1; j.opts.Shared && errors.Is(err, ErrConflict) && attempt < updateAttempts; attempt++ {
+		if err := pause(ctx, attempt); err != nil {
+			return false, durable, err
+		}
+		logged, durable, err = j.try(ctx, place.Engine, a, id, fn)
+	}
+	return logged, durable, err
 }
 
 // updateAttempts bounds how often an update starts over. Each conflict is another process's success, so that one
@@ -144,39 +166,61 @@ func pause(ctx context.Context, attempt int) error {
 }
 
 // try makes one attempt at an update and tells whether it logged changes.
-func (j *Journal) try(ctx context.Context, e Engine, a *account, id string, fn func(*Tx) error) (logged bool, err error) {
+func (j *Journal) try(ctx context.Context, e Engine, a *account, id string, fn func(*Tx) error) (logged bool, durable func() error, err error) {
 	snap, err := e.Snapshot(ctx)
 	if err != nil {
-		return false, err
+		return false, settled, err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
 	tx := newTx(ctx, snap, id)
-	err = j.update(tx, a, fn)
-	return tx.logged, err
+	durable, err = j.update(tx, a, fn)
+	return tx.logged, durable, err
 }
 
-func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) error {
+func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) (durable func() error, err error) {
+	seen := a.last
+	durable = func() error { return seen.wait(tx.ctx) }
 	if err := fn(tx); err != nil {
-		return err
+		return durable, err
 	}
 	if tx.batch.Empty() && len(tx.changes) == 0 {
-		return nil
+		return durable, nil
 	}
 	if err := j.claim(tx, a); err != nil {
-		return err
+		return durable, err
 	}
 	if err := tx.log(j.opts.KeepLog); err != nil {
-		return err
+		return durable, err
 	}
-	if err := j.engine.Commit(tx.ctx, &tx.batch); err != nil {
+	applied, err := j.apply(tx, a)
+	if err != nil {
 		a.lease = nil
-		return fmt.Errorf("commit to account %q: %w", tx.account, err)
+		return durable, fmt.Errorf("commit to account %q: %w", tx.account, err)
 	}
 	if tx.lease != nil {
 		a.lease = tx.lease
 		a.renew = j.opts.Now().Add(j.opts.LeaseTTL / 2)
 	}
-	return nil
+	return applied, nil
+}
+
+// apply applies a commit. Those who see it before it is durable find it as the last one of the account.
+func (j *Journal) apply(tx *Tx, a *account) (durable func() error, err error) {
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	wait, err := Apply(tx.ctx, j.engine, &tx.batch)
+	if err != nil {
+		return nil, err
+	}
+	p := &pending{done: make(chan struct{})}
+	a.last = p
+	return func() error {
+		defer close(p.done)
+		if err := wait(); err != nil {
+			p.err = fmt.Errorf("commit to account %q: %w", tx.account, err)
+		}
+		return p.err
+	}, nil
 }
 
 // claim asserts the lease in the batch of tx, and takes or renews it there when needed.

@@ -137,8 +137,13 @@ func (tx *Tx) Delete(key []byte) {
 // Add adds delta to the counter at key.
 func (tx *Tx) Add(key []byte, delta int64) { tx.batch.Add(key, delta) }
 
-// Assert makes the commit fail with ErrConflict unless key holds value before it.
-func (tx *Tx) Assert(key, value []byte) { tx.batch.Assert(key, value) }
+// Assert makes the commit fail with ErrConflict unless key holds value before it. What the Tx wrote itself is as it left
+// it.
+func (tx *Tx) Assert(key, value []byte) {
+	if _, own := tx.written[string(key)]; !own {
+		tx.batch.Assert(key, value)
+	}
+}
 
 // Size is roughly how many octets the Tx writes so far.
 func (tx *Tx) Size() int { return tx.batch.Size() }

@@ -15,6 +15,11 @@ type elsewhere struct {
 // Objects returns the space for large values.
 func (e elsewhere) Objects() Objects { return e.objects }
 
+// Apply applies a batch to the engine.
+func (e elsewhere) Apply(ctx context.Context, b *Batch) (wait func() error, err error) {
+	return Apply(ctx, e.Engine, b)
+}
+
 // Ready tells why the engine cannot be used at the moment, when it can tell.
 func (e elsewhere) Ready(ctx context.Context) error { return Ready(ctx, e.Engine) }
 

@@ -40,7 +40,10 @@ type Engine struct {
 	write sync.Mutex
 }
 
-var _ store.Engine = (*Engine)(nil)
+var (
+	_ store.Engine  = (*Engine)(nil)
+	_ store.Applier = (*Engine)(nil)
+)
 
 // Open opens the store in folder dir and makes it when it does not exist. store.ErrFormat says that another
 // version wrote it.
@@ -111,26 +114,40 @@ func (e *Engine) Snapshot(_ context.Context) (store.Snapshot, error) {
 
 // Commit applies a batch and returns when the log that holds it is on disk.
 func (e *Engine) Commit(ctx context.Context, b *store.Batch) error {
-	if err := errors.Join(ctx.Err(), b.Validate()); err != nil {
-		return err
-	}
-	leave, err := e.gate.enter()
+	wait, err := e.Apply(ctx, b)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	return wait()
+}
+
+// Apply applies a batch. Its wait returns when the log that holds it is on disk; batches share a sync of the log. Close
+// of the engine waits for it.
+func (e *Engine) Apply(ctx context.Context, b *store.Batch) (wait func() error, err error) {
+	if err := errors.Join(ctx.Err(), b.Validate()); err != nil {
+		return nil, err
+	}
+	leave, err := e.gate.enter()
+	if err != nil {
+		return nil, err
+	}
 	pb := e.db.NewBatch()
-	defer pb.Close() //nolint:errcheck // only returns memory to a pool
+	end := func() error {
+		defer leave()
+		return pb.Close()
+	}
 	if err := e.apply(ctx, pb, b); err != nil {
-		return err
+		return nil, errors.Join(err, end())
 	}
 	if pb.Empty() {
+		return end, nil
+	}
+	return func() error {
+		if err := errors.Join(pb.SyncWait(), end()); err != nil {
+			return fmt.Errorf("sync commit: %w", err)
+		}
 		return nil
-	}
-	if err := pb.SyncWait(); err != nil {
-		return fmt.Errorf("sync commit: %w", err)
-	}
-	return nil
+	}, nil
 }
 
 // Objects returns the folder of large values.
