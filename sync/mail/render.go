@@ -38,9 +38,11 @@ func render(data []byte) (*rendered, error) {
 	bodies := message.Flatten(root)
 	out := &rendered{row: map[string]json.RawMessage{}, attachment: bodies.HasAttachment()}
 	for _, name := range rowProperties {
-		value := any(message.Preview(data, bodies))
+		var value any
 		if h, ok := message.Convenience(name); ok {
 			value = h.Of(fields)
+		} else {
+			value = message.Preview(data, bodies)
 		}
 		raw, err := json.Marshal(value)
 		if err != nil {
