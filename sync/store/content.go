@@ -93,7 +93,10 @@ func (s *Blobs) Publish(ctx context.Context, r Reader, w Writer, c *Content, ref
 // write writes a new blob.
 func (s *Blobs) write(w Writer, c *Content) error {
 	if c.info.Object == "" && c.kept == nil {
-		c.kept, c.info.Packed = pack(c.data)
+		c.kept = c.data
+		if Packs(s.engine) {
+			c.kept, c.info.Packed = pack(c.data)
+		}
 	}
 	meta, err := c.info.encode()
 	if err != nil {

@@ -91,7 +91,7 @@ func (j *Journal) View(ctx context.Context, id string, fn func(Reader) error) (e
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
 	if err := last.wait(ctx); err != nil {
-		return err
+		return fmt.Errorf("view account %q: %w", id, err)
 	}
 	return fn(snap)
 }
@@ -121,8 +121,8 @@ func (j *Journal) viewed(ctx context.Context, e Engine, id string) (Snapshot, *p
 func (j *Journal) Update(ctx context.Context, id string, fn func(*Tx) error) error {
 	a := j.account(id)
 	logged, durable, err := j.applied(ctx, a, id, fn)
-	if late := durable(); err == nil {
-		err = late
+	if late := durable(); err == nil && late != nil {
+		err = fmt.Errorf("commit to account %q: %w", id, late)
 	}
 	if err != nil || !logged {
 		return err
@@ -192,7 +192,7 @@ func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) (durable func()
 	if err := tx.log(j.opts.KeepLog); err != nil {
 		return durable, err
 	}
-	applied, err := j.apply(tx, a)
+	applied, err := j.apply(tx.ctx, a, &tx.batch)
 	if err != nil {
 		a.lease = nil
 		return durable, fmt.Errorf("commit to account %q: %w", tx.account, err)
@@ -205,10 +205,10 @@ func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) (durable func()
 }
 
 // apply applies a commit. Those who see it before it is durable find it as the last one of the account.
-func (j *Journal) apply(tx *Tx, a *account) (durable func() error, err error) {
+func (j *Journal) apply(ctx context.Context, a *account, b *Batch) (durable func() error, err error) {
 	a.applying.Lock()
 	defer a.applying.Unlock()
-	wait, err := Apply(tx.ctx, j.engine, &tx.batch)
+	wait, err := Apply(ctx, j.engine, b)
 	if err != nil {
 		return nil, err
 	}
@@ -216,9 +216,7 @@ func (j *Journal) apply(tx *Tx, a *account) (durable func() error, err error) {
 	a.last = p
 	return func() error {
 		defer close(p.done)
-		if err := wait(); err != nil {
-			p.err = fmt.Errorf("commit to account %q: %w", tx.account, err)
-		}
+		p.err = wait()
 		return p.err
 	}, nil
 }
@@ -316,7 +314,11 @@ func (j *Journal) erase(ctx context.Context, a *account, id string) error {
 	}
 	b.DeleteRange(NewKey(id).Range())
 	a.lease = nil
-	return j.engine.Commit(ctx, b)
+	durable, err := j.apply(ctx, a, b)
+	if err != nil {
+		return err
+	}
+	return durable()
 }
 
 func (j *Journal) account(id string) *account {

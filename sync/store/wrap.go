@@ -20,11 +20,21 @@ func (e elsewhere) Apply(ctx context.Context, b *Batch) (wait func() error, err 
 	return Apply(ctx, e.Engine, b)
 }
 
+// Packs says whether small blobs are compressed in the engine.
+func (e elsewhere) Packs() bool { return Packs(e.Engine) }
+
 // Ready tells why the engine cannot be used at the moment, when it can tell.
 func (e elsewhere) Ready(ctx context.Context) error { return Ready(ctx, e.Engine) }
 
 // Size tells how much the engine takes, when it can tell.
 func (e elsewhere) Size(ctx context.Context) (int64, error) { return Size(ctx, e.Engine) }
+
+// Packs says whether small blobs are compressed before they are written to an engine: one that writes values as they
+// come. Compressed blobs are read wherever they lie.
+func Packs(e Engine) bool {
+	p, ok := e.(interface{ Packs() bool })
+	return ok && p.Packs()
+}
 
 // Ready returns nil when an engine can be used at the moment, or why not, without secrets. An engine that has no
 // way to tell counts as ready.

@@ -60,6 +60,7 @@ func TestEngineKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	lie := map[store.Engine]homes{}
 	storetest.Run(t, storetest.Factory{
+		Spread: true,
 		Open: func(t *testing.T) store.Engine {
 			h := homes{}
 			e := h.open(t, "a", "b", "c")

@@ -74,7 +74,7 @@ func TestStoreOfAnotherVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	e := newEngine(t, dir, Options{})
 	b := &store.Batch{}
-	b.Set(store.NewKey("!").String("format"), []byte("2"))
+	b.Set(store.NewKey("!").String("format"), []byte("3"))
 	if err := e.Commit(t.Context(), b); err != nil {
 		t.Fatalf("commit: %v", err)
 	}
@@ -82,7 +82,7 @@ func TestStoreOfAnotherVersionIsRefused(t *testing.T) {
 		t.Fatalf("close: %v", err)
 	}
 	_, err := Open(t.Context(), dir, Options{})
-	if err == nil || !strings.Contains(err.Error(), `the data has format "2", this version reads "1"`) {
+	if err == nil || !strings.Contains(err.Error(), `the data has format "3", this version reads "2"`) {
 		t.Errorf("got error %v", err)
 	}
 }

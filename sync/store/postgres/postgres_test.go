@@ -18,6 +18,7 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 	"github.com/bailiwick-dev/bailiwick/sync/store/postgres/postgrestest"
+	"github.com/bailiwick-dev/bailiwick/sync/store/storetest"
 )
 
 // bound is how long a test waits for what must happen.
@@ -137,6 +138,30 @@ func TestProcessesOpenANewDatabaseTogether(t *testing.T) {
 	}
 	for range 4 {
 		if e := <-opened; e != nil {
+			closeEngine(t, e)
+		}
+	}
+}
+
+func TestProcessesMigrateADatabaseTogether(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Shared(t).Database(t)
+	old := newEngine(t, dsn)
+	storetest.LoadFormatOne(t, old)
+	closeEngine(t, old)
+	opened := make(chan *Engine)
+	for range 4 {
+		go func() {
+			e, err := Open(t.Context(), dsn, Options{MaxConns: 4})
+			if err != nil {
+				t.Errorf("open: %v", err)
+			}
+			opened <- e
+		}()
+	}
+	for range 4 {
+		if e := <-opened; e != nil {
+			storetest.CheckFormatOne(t, e)
 			closeEngine(t, e)
 		}
 	}

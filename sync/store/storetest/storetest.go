@@ -19,6 +19,8 @@ type Factory struct {
 	// Reopen makes the engine lose what was not durable, as a crash does, and opens it again. Nil skips the tests
 	// of durability.
 	Reopen func(t *testing.T, e store.Engine) store.Engine
+	// Spread says that the engine spreads accounts over others, which carry the format.
+	Spread bool
 }
 
 // Run checks that the engines of f keep the contract.
@@ -38,6 +40,8 @@ func Run(t *testing.T, f Factory) {
 		"ClosedEnginesSaySo":            closedEnginesSaySo,
 		"CommitsOutliveACrash":          commitsOutliveACrash,
 		"UnknownFormatsAreRefused":      unknownFormatsAreRefused,
+		"OlderFormatsAreMigrated":       olderFormatsAreMigrated,
+		"ContentIsPublishedWithABatch":  contentIsPublishedWithABatch,
 		"BlobsAreSharedWithinAScope":    blobsAreSharedWithinAScope,
 		"UnreferencedBlobsAreCollected": unreferencedBlobsAreCollected,
 		"CollectionSparesReferences":    collectionSparesReferences,
