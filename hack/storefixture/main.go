@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -34,9 +35,9 @@ func main() {
 // messages are contents of several kinds: empty, too short to compress, text that repeats itself, and octets of all
 // values.
 func messages() []string {
-	octets := make([]byte, 1024)
-	for i := range octets {
-		octets[i] = byte(i * i / 7)
+	var octets []byte
+	for i := range uint32(256) {
+		octets = binary.BigEndian.AppendUint32(octets, i*2654435761)
 	}
 	return []string{
 		"",
@@ -87,7 +88,9 @@ func dump(ctx context.Context, engine store.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%q %q\n", pair.Key, pair.Value)
+		if _, err := fmt.Fprintf(w, "%q %q\n", pair.Key, pair.Value); err != nil {
+			return err
+		}
 	}
 	return w.Flush()
 }
