@@ -32,8 +32,8 @@ func main() {
 	}
 }
 
-// messages are contents of several kinds: empty, too short to compress, text that repeats itself, and octets of all
-// values.
+// messages are contents of several kinds: empty, too short to compress, text that repeats itself, octets of all values,
+// and one that is kept as an object, of which the fixture has the record alone.
 func messages() []string {
 	var octets []byte
 	for i := range uint32(256) {
@@ -44,6 +44,7 @@ func messages() []string {
 		"Subject: short\r\n\r\nHi.\r\n",
 		"From: ann@agency.example\r\nTo: bob@agency.example\r\nSubject: minutes\r\n\r\n" + strings.Repeat("The minutes are attached.\r\n", 100),
 		"Subject: {\"size\":1}\r\n\r\n" + string(octets),
+		strings.Repeat("The attachment is large.\r\n", 3000),
 	}
 }
 

@@ -6,25 +6,35 @@ import (
 	"fmt"
 )
 
-// Format is the version of the records that this code writes. Version 1 has no compressed blobs; everything else in it
-// is as it is in 2, so that raising the number is all that migrating takes: old records stay as they are.
-const Format = "2"
+// The versions of the records of a store. Version 1 has no compressed blobs; everything else in it is as it is in 2, so
+// that raising the number is all that migrating takes: old records stay as they are.
+const (
+	formatPlain  = "1"
+	formatPacked = "2"
+)
 
-// formatBefore is the version from which Format is reached.
-const formatBefore = "1"
+// FormatOf is the version of the records that this code writes to an engine. One that compresses for itself stays at
+// version 1, which processes of earlier versions beside this one can open.
+func FormatOf(e Engine) string {
+	if Packs(e) {
+		return formatPacked
+	}
+	return formatPlain
+}
 
 // systemOwner owns the keys of the store itself. No account or tenant has this name.
 const systemOwner = "!"
 
-// CheckFormat marks an empty engine with Format, migrates one of the version before, and returns ErrFormat for one that
-// carries another version. Engines call it when they open.
+// CheckFormat marks an empty engine with FormatOf it, migrates one of an earlier version, and returns ErrFormat for one
+// that carries another version. Engines call it when they open.
 func CheckFormat(ctx context.Context, e Engine) error {
+	want := FormatOf(e)
 	key := NewKey(systemOwner).String("format")
 	have, err := readFormat(ctx, e, key)
-	if err == nil && (have == nil || string(have) == formatBefore) {
+	if err == nil && (have == nil || string(have) == formatPlain && want != formatPlain) {
 		b := &Batch{}
 		b.Assert(key, have)
-		b.Set(key, []byte(Format))
+		b.Set(key, []byte(want))
 		if err = e.Commit(ctx, b); !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -33,8 +43,8 @@ func CheckFormat(ctx context.Context, e Engine) error {
 	if err != nil {
 		return fmt.Errorf("read format: %w", err)
 	}
-	if string(have) != Format {
-		return fmt.Errorf("%w: the data has format %q, this version reads %q: run the version that wrote it", ErrFormat, have, Format)
+	if string(have) != want {
+		return fmt.Errorf("%w: the data has format %q, this version reads %q: run the version that wrote it", ErrFormat, have, want)
 	}
 	return nil
 }

@@ -258,6 +258,9 @@ func (e *Engine) Objects() store.Objects { return e.cells[e.founder].Objects() }
 // Hints returns the hints of the founder, which all cells use.
 func (e *Engine) Hints() store.Hints { return e.cells[e.founder].Hints() }
 
+// Packs says whether small blobs are compressed in the cells, which are engines of one kind.
+func (e *Engine) Packs() bool { return store.Packs(e.cells[e.founder]) }
+
 // Ready returns nil when any cell can be used: those whose accounts lie in it are to be served.
 func (e *Engine) Ready(ctx context.Context) error {
 	var errs []error

@@ -143,7 +143,8 @@ func TestProcessesOpenANewDatabaseTogether(t *testing.T) {
 	}
 }
 
-func TestProcessesMigrateADatabaseTogether(t *testing.T) {
+// TestProcessesOpenAnOldDatabaseTogether leaves the format as it is, for processes of an earlier version.
+func TestProcessesOpenAnOldDatabaseTogether(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Shared(t).Database(t)
 	old := newEngine(t, dsn)

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"bufio"
+	"bytes"
 	_ "embed"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +18,9 @@ import (
 //go:embed testdata/format1.txt
 var formatOne string
 
+// formatOneLarge is the content of the blob of the fixture that is an object.
+var formatOneLarge = strings.Repeat("The attachment is large.\r\n", 3000)
+
 // LoadFormatOne makes an engine hold what a program of format 1 wrote, and nothing else.
 func LoadFormatOne(t *testing.T, e store.Engine) {
 	t.Helper()
@@ -26,39 +31,59 @@ func LoadFormatOne(t *testing.T, e store.Engine) {
 			b.Set(p.Key, p.Value)
 		}
 	})
+	name, _ := formatOneObject(t)
+	if _, err := e.Objects().Write(t.Context(), name, strings.NewReader(formatOneLarge)); err != nil {
+		t.Fatalf("write object: %v", err)
+	}
 }
 
-// CheckFormatOne checks that an engine with what a program of format 1 wrote was migrated and holds all of it.
+// formatOneObject returns the name of the object of the fixture, and the hash of its content.
+func formatOneObject(t *testing.T) (name, hash string) {
+	t.Helper()
+	for _, p := range formatOnePairs(t) {
+		var info store.BlobInfo
+		kind, id := kindOf(p.Key)
+		if kind == "blob" && json.Unmarshal(p.Value, &info) == nil && info.Object != "" {
+			return info.Object, id
+		}
+	}
+	t.Fatal("the fixture has no object")
+	return "", ""
+}
+
+// kindOf cuts the kind and what follows it, a hash for the records of blobs, from a key.
+func kindOf(key []byte) (kind, id string) {
+	_, rest, err := store.CutString(key)
+	if err != nil {
+		return "", ""
+	}
+	if kind, rest, err = store.CutString(rest); err != nil {
+		return "", ""
+	}
+	id, _, _ = store.CutString(rest)
+	return kind, id
+}
+
+// CheckFormatOne checks that an engine with what a program of format 1 wrote carries its format and holds all of it.
 func CheckFormatOne(t *testing.T, e store.Engine) {
 	t.Helper()
 	b, messages := store.NewBlobs(e, nil), 0
 	for _, p := range formatOnePairs(t) {
-		owner, rest, err := store.CutString(p.Key)
-		if err != nil {
-			t.Fatalf("key %q: %v", p.Key, err)
-		}
-		if owner == "!" {
-			p.Value = []byte(store.Format)
+		if bytes.HasPrefix(p.Key, []byte("!\x00")) {
+			p.Value = []byte(store.FormatOf(e))
 		}
 		got, err := e.Get(t.Context(), p.Key)
 		if err != nil || string(got) != string(p.Value) {
 			t.Errorf("key %q holds %q, want %q: %v", p.Key, got, p.Value, err)
 		}
-		if kind, hash, err := cutTwo(rest); err == nil && kind == "data" {
+		if kind, hash := kindOf(p.Key); kind == "data" {
 			messages++
 			equal(t, "message "+hash, content(t, b, "agency", hash), string(p.Value))
 		}
 	}
 	equal(t, "messages", messages, 4)
-}
-
-func cutTwo(key []byte) (first, second string, err error) {
-	first, key, err = store.CutString(key)
-	if err != nil {
-		return "", "", err
-	}
-	second, _, err = store.CutString(key)
-	return first, second, err
+	_, hash := formatOneObject(t)
+	equal(t, "large message", content(t, b, "agency", hash), formatOneLarge)
 }
 
 func formatOnePairs(t *testing.T) (pairs []store.Pair) {
@@ -106,7 +131,7 @@ func olderFormatsAreMigrated(t *testing.T, f Factory) {
 	info := put(t, b, "agency", long)
 	equal(t, "new content", content(t, b, "agency", info.Hash), long)
 	for _, p := range formatOnePairs(t) {
-		if _, rest, err := store.CutString(p.Key); err != nil || !strings.HasPrefix(string(rest), "data\x00") {
+		if kind, _ := kindOf(p.Key); kind != "data" {
 			continue
 		}
 		// Content that an old record has is kept once.
@@ -125,10 +150,7 @@ func checkReferences(t *testing.T, e store.Engine, b *store.Blobs) {
 	j := journal(t, e, store.Options{})
 	err := j.Update(t.Context(), "account", func(tx *store.Tx) error {
 		for _, p := range formatOnePairs(t) {
-			kind, hash := "", ""
-			if _, rest, err := store.CutString(p.Key); err == nil {
-				kind, hash, _ = cutTwo(rest)
-			}
+			kind, hash := kindOf(p.Key)
 			if kind != "refs" {
 				continue
 			}
@@ -141,7 +163,7 @@ func checkReferences(t *testing.T, e store.Engine, b *store.Blobs) {
 	if err != nil {
 		t.Fatalf("update: %v", err)
 	}
-	if n, err := b.Collect(t.Context(), "agency", -time.Hour); err != nil || n != 4 {
-		t.Errorf("collected %d blobs, want the four of the account: %v", n, err)
+	if n, err := b.Collect(t.Context(), "agency", -time.Hour); err != nil || n != 5 {
+		t.Errorf("collected %d blobs, want the five of the account: %v", n, err)
 	}
 }
