@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -101,12 +100,12 @@ func (p *principal) title() string {
 // principalState is the state of the principals as one user sees them: the version of the register, and the state of
 // what is shared with the user in its own account.
 func (s *Service) principalState(ctx context.Context, r store.Reader, tenant, account string) (string, error) {
-	version, err := registerVersion(ctx, s.engine, tenant)
+	registered, err := registerEdition(ctx, s.engine, tenant)
 	if err != nil {
 		return "", err
 	}
 	shared, err := store.State(ctx, r, account, typePrincipal)
-	return formatVersion(version) + "_" + shared, err
+	return registered.String() + "_" + shared, err
 }
 
 // principalGet answers Principal/get (RFC 9670 section 2.1).
@@ -166,20 +165,25 @@ func wantedPrincipals(ctx context.Context, r store.Reader, call *jmap.Call, args
 // the user.
 func (s *Service) principalsSince(ctx context.Context, r store.Reader, tenant, account, since string, limit int) (store.Changes, error) {
 	registered, shared, _ := strings.Cut(since, "_")
-	version, err := strconv.ParseUint(registered, 10, 64)
-	if err != nil || formatVersion(version) != registered {
+	epoch, err := store.Epoch(ctx, s.engine)
+	if err != nil {
+		return store.Changes{}, err
+	}
+	from, ok := parseEdition(registered, epoch)
+	if !ok {
 		return store.Changes{}, fmt.Errorf("state %q: %w", since, store.ErrTooOld)
 	}
-	c, at, err := registerChanges(ctx, s.engine, tenant, version, limit)
+	c, version, err := registerChanges(ctx, s.engine, tenant, from.version, limit)
 	if err != nil {
 		return c, err
 	}
+	at := edition{version: version, epoch: epoch}
 	c.Old = since
 	told := len(c.Created) + len(c.Updated)
 	if c.HasMore || (limit > 0 && told == limit) {
 		// What is shared comes with the next call.
 		now, err := store.State(ctx, r, account, typePrincipal)
-		c.New, c.HasMore = formatVersion(at)+"_"+shared, c.HasMore || now != shared
+		c.New, c.HasMore = at.String()+"_"+shared, c.HasMore || now != shared
 		return c, err
 	}
 	rest := limit
@@ -196,7 +200,7 @@ func (s *Service) principalsSince(ctx context.Context, r store.Reader, tenant, a
 			c.Updated = append(c.Updated, id)
 		}
 	}
-	c.New, c.HasMore = formatVersion(at)+"_"+more.New, more.HasMore
+	c.New, c.HasMore = at.String()+"_"+more.New, more.HasMore
 	return c, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
@@ -166,6 +167,32 @@ func readPrincipals(ctx context.Context, r store.Reader, tenant string) ([]princ
 	return out, nil
 }
 
+// edition is a version of the register, and the epoch of the store that it is from: versions of another epoch may be of
+// what was lost since.
+type edition struct{ version, epoch uint64 }
+
+// String writes the edition as the first part of a state.
+func (e edition) String() string { return store.FormatState(e.version, e.epoch) }
+
+// parseEdition reads the first part of a state; false says that it was never issued in the epoch.
+func parseEdition(text string, epoch uint64) (edition, bool) {
+	number := text
+	if _, rest, ok := strings.Cut(text, "."); ok {
+		number = rest
+	}
+	version, err := strconv.ParseUint(number, 10, 64)
+	e := edition{version: version, epoch: epoch}
+	return e, err == nil && e.String() == text
+}
+
+// registerEdition returns the present edition of the register of a tenant.
+func registerEdition(ctx context.Context, r store.Reader, tenant string) (e edition, err error) {
+	if e.epoch, err = store.Epoch(ctx, r); err == nil {
+		e.version, err = registerVersion(ctx, r, tenant)
+	}
+	return e, err
+}
+
 // registerVersion returns how often the principals of a tenant changed.
 func registerVersion(ctx context.Context, r store.Reader, tenant string) (uint64, error) {
 	stored, err := r.Get(ctx, register(tenant).version())
@@ -210,6 +237,3 @@ func registerChanges(ctx context.Context, r store.Reader, tenant string, since u
 	}
 	return c, now, nil
 }
-
-// formatVersion writes a version as the first part of a state.
-func formatVersion(version uint64) string { return strconv.FormatUint(version, 10) }

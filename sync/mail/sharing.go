@@ -37,7 +37,7 @@ func (e *edit) visitorOf(account string) (*visitor, error) {
 
 // reshare brings the records of those with whom a mailbox is or was shared up to date, and leaves word for them.
 func (e *edit) reshare(box *mailbox, old map[string]rights, fresh bool) error {
-	seq, err := e.tx.Seq()
+	seq, epoch, err := e.tx.Next()
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (e *edit) reshare(box *mailbox, old map[string]rights, fresh bool) error {
 		}
 		// A mailbox that is new has no earlier emails, and all that becomes of it is logged.
 		if shown := before == 0 || after == 0 || (before ^ after).has(mayReadItems); len(v.Boxes) == 0 || (shown && !fresh) {
-			v.Since = seq
+			v.Since, v.Epoch = seq, epoch
 		}
 		v.Boxes[box.ID] = visit{Rights: after, Unsubscribed: v.Boxes[box.ID].Unsubscribed}
 		if after == 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
@@ -18,6 +17,8 @@ type visitor struct {
 	// Since is the sequence number of the commit that last changed which emails the visitor may see, other than by
 	// what the log tells of its mailboxes: no change can be calculated from before.
 	Since uint64 `json:"since"`
+	// Epoch is that of the commit.
+	Epoch uint64 `json:"epoch,omitempty"`
 	// Boxes are the mailboxes by id.
 	Boxes map[string]visit `json:"boxes"`
 	// account is that of the visitor.
@@ -224,7 +225,7 @@ func (v *visitor) kinds(kind string) []string {
 	return boxes
 }
 
-func (v *visitor) floor() string { return strconv.FormatUint(v.Since, 10) }
+func (v *visitor) floor() string { return store.FormatState(v.Since, v.Epoch) }
 
 // state returns the state of a type as the visitor sees it.
 func (v *visitor) state(ctx context.Context, r store.Reader, account, kind string) (string, error) {

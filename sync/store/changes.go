@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Changes is what happened to the objects of one type between two states.
@@ -23,40 +21,13 @@ type Changes struct {
 	OnlyMinor bool
 }
 
-// position is a state: all commits up to seq, and so many changes of the next one.
-type position struct {
-	seq  uint64
-	part int
-}
-
-// String writes the position as the state that clients keep.
-func (p position) String() string {
-	if p.part == 0 {
-		return strconv.FormatUint(p.seq, 10)
-	}
-	return fmt.Sprintf("%d-%d", p.seq, p.part)
-}
-
-func parsePosition(state string) (position, error) {
-	seq, part, partial := strings.Cut(state, "-")
-	n, err := strconv.ParseUint(seq, 10, 64)
-	p := position{seq: n}
-	if err == nil && partial {
-		p.part, err = strconv.Atoi(part)
-	}
-	if err != nil || p.String() != state || p.part < 0 {
-		return position{}, fmt.Errorf("state %q: %w", state, ErrTooOld)
-	}
-	return p, nil
-}
-
 // State returns the state of a type in an account: the sequence number of the last commit that touched it.
 func State(ctx context.Context, r Reader, account, kind string) (string, error) {
-	seq, err := readUint(ctx, r, stateKey(account, kind))
+	p, err := readPosition(ctx, r, stateKey(account, kind))
 	if err != nil {
 		return "", fmt.Errorf("read state of %s: %w", kind, err)
 	}
-	return position{seq: seq}.String(), nil
+	return p.String(), nil
 }
 
 // ChangesSince reads the changes of a type since a state, at most limit objects when limit is positive. It costs
@@ -79,11 +50,12 @@ func ChangesByType(ctx context.Context, r Reader, account string, kinds []string
 	if err != nil {
 		return nil, err
 	}
-	if err := reachable(ctx, r, account, from); err != nil {
+	epochOf, err := reachable(ctx, r, account, from)
+	if err != nil {
 		return nil, err
 	}
 	m := merger{kinds: kinds, limit: limit, at: from, seen: map[Change]int{}, ids: map[string]bool{}}
-	if from.seq < now {
+	if from.seq < now.seq {
 		if err := m.read(ctx, r, account); err != nil {
 			return nil, err
 		}
@@ -91,8 +63,9 @@ func ChangesByType(ctx context.Context, r Reader, account string, kinds []string
 	out := map[string]Changes{}
 	for _, kind := range kinds {
 		c := m.result(kind)
-		c.Old, c.New = since, position{seq: now}.String()
+		c.Old, c.New = since, now.String()
 		if m.full {
+			m.at.epoch = epochOf(m.at.reach())
 			c.New, c.HasMore = m.at.String(), true
 		}
 		out[kind] = c
@@ -102,17 +75,19 @@ func ChangesByType(ctx context.Context, r Reader, account string, kinds []string
 
 // LastState returns the state of several types together: the sequence number of the last commit that touched one.
 func LastState(ctx context.Context, r Reader, account string, kinds []string) (string, error) {
-	seq, err := lastOf(ctx, r, account, kinds)
-	return position{seq: seq}.String(), err
+	last, err := lastOf(ctx, r, account, kinds)
+	return last.String(), err
 }
 
-func lastOf(ctx context.Context, r Reader, account string, kinds []string) (last uint64, err error) {
+func lastOf(ctx context.Context, r Reader, account string, kinds []string) (last position, err error) {
 	for _, kind := range kinds {
-		seq, err := readUint(ctx, r, stateKey(account, kind))
+		p, err := readPosition(ctx, r, stateKey(account, kind))
 		if err != nil {
-			return 0, fmt.Errorf("read state of %s: %w", kind, err)
+			return position{}, fmt.Errorf("read state of %s: %w", kind, err)
 		}
-		last = max(last, seq)
+		if p.seq > last.seq {
+			last = p
+		}
 	}
 	return last, nil
 }
@@ -127,20 +102,32 @@ func Later(a, b string) string {
 	return a
 }
 
-// reachable returns ErrTooOld unless the log holds everything after p.
-func reachable(ctx context.Context, r Reader, account string, p position) error {
+// reachable returns ErrTooOld unless the log holds everything after p, and else what tells the epoch of each commit
+// after it.
+func reachable(ctx context.Context, r Reader, account string, p position) (epochOf func(seq uint64) uint64, err error) {
 	floor, err := readUint(ctx, r, floorKey(account))
 	if err != nil {
-		return fmt.Errorf("read floor: %w", err)
+		return nil, fmt.Errorf("read floor: %w", err)
 	}
-	last, err := readUint(ctx, r, seqKey(account))
+	last, err := readPosition(ctx, r, seqKey(account))
 	if err != nil {
-		return fmt.Errorf("read sequence: %w", err)
+		return nil, fmt.Errorf("read sequence: %w", err)
 	}
-	if p.seq < floor || p.seq > last || (p.seq == last && p.part > 0) {
-		return fmt.Errorf("state %q: %w", p, ErrTooOld)
+	tooOld := fmt.Errorf("state %q: %w", p, ErrTooOld)
+	if p.seq < floor || p.reach() > last.seq || p.epoch > last.epoch {
+		return nil, tooOld
 	}
-	return nil
+	if p.epoch == last.epoch {
+		return func(uint64) uint64 { return last.epoch }, nil
+	}
+	eras, err := readEras(ctx, r, account)
+	if err != nil {
+		return nil, err
+	}
+	if !eras.has(p) {
+		return nil, tooOld
+	}
+	return eras.of, nil
 }
 
 // merger folds log entries into one net change per object.

@@ -36,6 +36,8 @@ type Journal struct {
 
 	mu       sync.Mutex
 	accounts map[string]*account
+	// epochs are those of the places of accounts, by suffix. They change only while nothing runs.
+	epochs map[string]uint64
 }
 
 // account is what a process knows about an account: who may read or write it at the moment, and its lease.
@@ -76,7 +78,7 @@ func NewJournal(e Engine, o Options) (*Journal, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Journal{engine: e, opts: o, accounts: map[string]*account{}}, nil
+	return &Journal{engine: e, opts: o, accounts: map[string]*account{}, epochs: map[string]uint64{}}, nil
 }
 
 // View calls fn with a consistent view of the store in which every commit to the account is durable.
@@ -138,12 +140,12 @@ func (j *Journal) applied(ctx context.Context, a *account, id string, fn func(*T
 	if err != nil {
 		return false, settled, err
 	}
-	logged, durable, err = j.try(ctx, place.Engine, a, id, fn)
+	logged, durable, err = j.try(ctx, place, a, id, fn)
 	for attempt := 1; j.opts.Shared && errors.Is(err, ErrConflict) && attempt < updateAttempts; attempt++ {
 		if err := pause(ctx, attempt); err != nil {
 			return false, durable, err
 		}
-		logged, durable, err = j.try(ctx, place.Engine, a, id, fn)
+		logged, durable, err = j.try(ctx, place, a, id, fn)
 	}
 	return logged, durable, err
 }
@@ -166,15 +168,37 @@ func pause(ctx context.Context, attempt int) error {
 }
 
 // try makes one attempt at an update and tells whether it logged changes.
-func (j *Journal) try(ctx context.Context, e Engine, a *account, id string, fn func(*Tx) error) (logged bool, durable func() error, err error) {
-	snap, err := e.Snapshot(ctx)
+func (j *Journal) try(ctx context.Context, p Place, a *account, id string, fn func(*Tx) error) (logged bool, durable func() error, err error) {
+	epoch, err := j.epoch(ctx, p)
+	if err != nil {
+		return false, settled, err
+	}
+	snap, err := p.Engine.Snapshot(ctx)
 	if err != nil {
 		return false, settled, err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
-	tx := newTx(ctx, snap, id)
+	tx := newTx(ctx, snap, id, epoch)
 	durable, err = j.update(tx, a, fn)
 	return tx.logged, durable, err
+}
+
+// epoch returns the epoch of a place.
+func (j *Journal) epoch(ctx context.Context, p Place) (uint64, error) {
+	j.mu.Lock()
+	epoch, known := j.epochs[p.Suffix]
+	j.mu.Unlock()
+	if known {
+		return epoch, nil
+	}
+	epoch, err := Epoch(ctx, p.Engine)
+	if err != nil {
+		return 0, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.epochs[p.Suffix] = epoch
+	return epoch, nil
 }
 
 func (j *Journal) update(tx *Tx, a *account, fn func(*Tx) error) (durable func() error, err error) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 )
@@ -47,12 +46,14 @@ type Tx struct {
 	index   map[Change]int
 	lease   []byte
 	logged  bool
-	// seq is the sequence number of the commit, when it is logged.
-	seq uint64
+	// at is the commit, when it is logged.
+	at position
+	// epoch is that of the engine.
+	epoch uint64
 }
 
-func newTx(ctx context.Context, snap Reader, account string) *Tx {
-	return &Tx{ctx: ctx, snap: snap, account: account, written: map[string][]byte{}, index: map[Change]int{}}
+func newTx(ctx context.Context, snap Reader, account string, epoch uint64) *Tx {
+	return &Tx{ctx: ctx, snap: snap, account: account, epoch: epoch, written: map[string][]byte{}, index: map[Change]int{}}
 }
 
 // Get returns the value of key as the Tx left it, or ErrNotFound.
@@ -181,16 +182,13 @@ func (tx *Tx) NewState(kind string) string {
 	if !tx.logged || !touched {
 		return ""
 	}
-	return position{seq: tx.seq}.String()
+	return tx.at.String()
 }
 
 // Seq returns the sequence number that the commit has if the Tx logs a change.
 func (tx *Tx) Seq() (uint64, error) {
-	seq, err := readUint(tx.ctx, tx.snap, seqKey(tx.account))
-	if err != nil {
-		return 0, fmt.Errorf("read sequence: %w", err)
-	}
-	return seq + 1, nil
+	seq, _, err := tx.Next()
+	return seq, err
 }
 
 // log adds the sequence number, the log entry and the states of the types to the batch.
@@ -200,12 +198,17 @@ func (tx *Tx) log(keep uint64) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	seq, err := readUint(tx.ctx, tx.snap, seqKey(tx.account))
+	last, err := tx.last()
 	if err != nil {
-		return fmt.Errorf("read sequence: %w", err)
+		return err
 	}
-	seq++
-	value := Key(nil).Uint(seq)
+	at := position{seq: last.seq + 1, epoch: max(last.epoch, tx.epoch)}
+	if at.epoch > last.epoch {
+		if err := tx.enter(last, at.epoch); err != nil {
+			return err
+		}
+	}
+	seq, value := at.seq, at.encode()
 	tx.batch.Set(seqKey(tx.account), value)
 	tx.batch.Set(logKey(tx.account).Uint(seq), encodeChanges(changes))
 	for _, c := range changes {
@@ -214,7 +217,7 @@ func (tx *Tx) log(keep uint64) error {
 	if trimEvery := max(keep/8, 1); seq > keep && seq%trimEvery == 0 {
 		tx.trim(seq - keep)
 	}
-	tx.logged, tx.seq = true, seq
+	tx.logged, tx.at = true, at
 	return nil
 }
 

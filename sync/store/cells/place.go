@@ -38,6 +38,15 @@ func (e *Engine) place(name string) store.Place {
 	return p
 }
 
+// Cells returns the engine of each cell, in the order of their names.
+func (e *Engine) Cells() []store.Engine {
+	out := make([]store.Engine, 0, len(e.names))
+	for _, name := range e.names {
+		out = append(out, e.cells[name])
+	}
+	return out
+}
+
 // find returns the name of an owner's cell, or nothing for an account that has none.
 func (e *Engine) find(ctx context.Context, owner string) (string, error) {
 	if !isAccount(owner) {

@@ -50,6 +50,8 @@ func Run(t *testing.T, f Factory) {
 		"ChangesComeInPortions":         changesComeInPortions,
 		"TypesChangeInStep":             typesChangeInStep,
 		"TrimmedLogsSaySo":              trimmedLogsSaySo,
+		"StatesOfLostCommitsAreRefused": statesOfLostCommitsAreRefused,
+		"PortionsCrossEpochs":           portionsCrossEpochs,
 		"FailedUpdatesLeaveNothing":     failedUpdatesLeaveNothing,
 		"PanicsLeaveNothingOpen":        panicsLeaveNothingOpen,
 		"LeasesFenceWriters":            leasesFenceWriters,
