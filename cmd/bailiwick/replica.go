@@ -17,6 +17,7 @@ import (
 
 	"github.com/bailiwick-dev/bailiwick/internal/egress"
 	"github.com/bailiwick-dev/bailiwick/sync/access"
+	"github.com/bailiwick-dev/bailiwick/sync/control"
 	"github.com/bailiwick-dev/bailiwick/sync/identity"
 	"github.com/bailiwick-dev/bailiwick/sync/jmap"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
@@ -239,6 +240,9 @@ func (r *replica) run(ctx context.Context) error {
 			return incoming.serve(ctx, port, r.documents.Listed())
 		})
 	}
+	if listeners.control != nil {
+		part(func(ctx context.Context) error { return control.Serve(ctx, listeners.control, r.control()) })
+	}
 	if r.reporter != nil {
 		part(func(ctx context.Context) error { r.reporter.Run(ctx); return nil })
 	}
@@ -256,13 +260,15 @@ func (r *replica) run(ctx context.Context) error {
 
 // listeners are the open ports of a replica.
 type listeners struct {
-	https, metrics net.Listener
+	https, metrics, control net.Listener
 }
 
 func (l listeners) close() error {
 	err := l.https.Close()
-	if l.metrics != nil {
-		err = errors.Join(err, l.metrics.Close())
+	for _, other := range []net.Listener{l.metrics, l.control} {
+		if other != nil {
+			err = errors.Join(err, other.Close())
+		}
 	}
 	return err
 }
@@ -274,11 +280,15 @@ func (r *replica) listen(ctx context.Context) (listeners, error) {
 	if l.https, err = config.Listen(ctx, "tcp", r.endpoint(r.flags.port)); err != nil {
 		return l, fmt.Errorf("--address, --port: %w", err)
 	}
-	if r.flags.metricsPort == 0 {
-		return l, nil
+	if r.flags.metricsPort != 0 {
+		if l.metrics, err = config.Listen(ctx, "tcp", r.endpoint(r.flags.metricsPort)); err != nil {
+			return l, errors.Join(fmt.Errorf("--address, --metrics-port: %w", err), l.close())
+		}
 	}
-	if l.metrics, err = config.Listen(ctx, "tcp", r.endpoint(r.flags.metricsPort)); err != nil {
-		return l, errors.Join(fmt.Errorf("--address, --metrics-port: %w", err), l.https.Close())
+	if r.flags.controlSocket != "" {
+		if l.control, err = control.Listen(ctx, r.flags.controlSocket); err != nil {
+			return l, errors.Join(fmt.Errorf("--control-socket: %w", err), l.close())
+		}
 	}
 	return l, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bailiwick-dev/bailiwick/api/tenantdoc"
+	"github.com/bailiwick-dev/bailiwick/sync/backup"
 	"github.com/bailiwick-dev/bailiwick/sync/mail"
 	"github.com/bailiwick-dev/bailiwick/sync/push"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
@@ -111,6 +112,9 @@ func (f *storageFlags) open(ctx context.Context) (engine store.Engine, p parts, 
 
 // openFolder opens the embedded store.
 func (f *storageFlags) openFolder(ctx context.Context, objects store.Objects, p parts) (store.Engine, error) {
+	if err := backup.Prepare(f.dataDir); err != nil {
+		return nil, fmt.Errorf("--data-dir: %w", err)
+	}
 	engine, err := pebble.Open(ctx, f.dataDir, pebble.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("--data-dir: %w", err)

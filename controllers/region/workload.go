@@ -33,6 +33,8 @@ const (
 	pathData           = "/var/lib/bailiwick"
 	pathServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 	pathTemp           = "/tmp"
+	// pathControl is where the commands for backups look when they are not told.
+	pathControl = pathTemp + "/control.sock"
 )
 
 // Volumes of the sync pod.
@@ -264,6 +266,7 @@ func arguments(r *v1alpha1.MailboxRegion, cloud *v1alpha1.SovereignCloud) []stri
 		"--documents-namespace="+r.Namespace,
 		"--service-account-dir="+pathServiceAccount,
 		"--replica=$(POD_NAME)",
+		"--control-socket="+pathControl,
 	)
 	return slices.Concat(list, deliveryOf(r).arguments, bounds(r))
 }

@@ -195,6 +195,9 @@ func (s *Server) Exec(tb testing.TB, database, statement string) {
 	}
 }
 
+// Program returns the path of a program that comes with the server.
+func (s *Server) Program(name string) string { return filepath.Join(s.bin, name) }
+
 // Kill ends the server and all its processes without a warning, as SIGKILL does. Run starts it again.
 func (s *Server) Kill() {
 	s.mu.Lock()
