@@ -64,9 +64,14 @@ func TestABackupMakesARegionAgain(t *testing.T) {
 	if got := u.one(t, "Email/get", fmt.Sprintf(`"ids":[%q,%q],"properties":["size"]`, kept, lost)); len(as[[]any](t, got["list"])) != 1 {
 		t.Errorf("got emails %v", got)
 	}
-	// The account grows past what its client has seen.
+	// The account grows past what its client has seen. No id that it may know names anything else.
+	last := lost
 	for n := range 3 {
-		u.deliver(fmt.Sprintf("Subject: new %d\r\n\r\nx", n))
+		id := u.deliver(fmt.Sprintf("Subject: new %d\r\n\r\nx", n))
+		if id <= last {
+			t.Errorf("the id %q of a new email does not follow %q", id, last)
+		}
+		last = id
 	}
 	if got := u.one(t, "Email/changes", fmt.Sprintf(`"sinceState":%q`, known)); len(as[[]any](t, got["created"])) != 3 {
 		t.Errorf("changes since the backup: %v", got)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -63,8 +65,19 @@ func writeRecord(ctx context.Context, e store.Engine, blobs *store.Blobs, n int6
 // backupOf makes a store with some records, and returns a backup of it.
 func backupOf(t *testing.T, records int64) []byte {
 	t.Helper()
+	return backupWith(t, records, nil)
+}
+
+// backupWith is backupOf a store with another blob.
+func backupWith(t *testing.T, records int64, other []byte) []byte {
+	t.Helper()
 	dir := t.TempDir()
 	e, blobs := openStore(t, dir)
+	if other != nil {
+		if _, err := blobs.Put(t.Context(), "s", bytes.NewReader(other)); err != nil {
+			t.Fatalf("put: %v", err)
+		}
+	}
 	for n := range records {
 		if err := writeRecord(t.Context(), e, blobs, n); err != nil {
 			t.Fatalf("write: %v", err)
@@ -258,6 +271,101 @@ func TestARestoreThatBrokeOffIsToldAndCanBeMadeAgain(t *testing.T) {
 	}
 	if left := list(t, dir); cmp.Diff([]string{"kv", "lost+found", "objects"}, left) != "" {
 		t.Errorf("the folder has %q", left)
+	}
+}
+
+// restoreFolder names the folder to a process of these tests that restores a backup into it from its standard input.
+const restoreFolder = "BAILIWICK_TEST_RESTORE_FOLDER"
+
+// TestRestoringProcess is that process.
+func TestRestoringProcess(t *testing.T) {
+	dir := os.Getenv(restoreFolder)
+	if dir == "" {
+		t.Skip("it is run by TestARestoreThatWasKilledCanBeMadeAgain")
+	}
+	if _, err := Restore(t.Context(), os.Stdin, dir, virginia, noon); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killRestore kills a process while it restores, once it has unpacked a part of the backup.
+func killRestore(t *testing.T, data []byte, dir string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRestoringProcess$") //nolint:gosec // this very program
+	cmd.Env = append(os.Environ(), restoreFolder+"="+dir)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(data); err != nil {
+		t.Errorf("write: %v", err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if files, err := os.ReadDir(filepath.Join(dir, stagingName, ordered)); err == nil && len(files) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the process unpacked nothing in a minute")
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+}
+
+func TestARestoreThatWasKilledCanBeMadeAgain(t *testing.T) {
+	t.Parallel()
+	noise := make([]byte, 8<<20) // more than compression looks at before it yields anything
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	data, dir := backupWith(t, 4, noise), t.TempDir()
+	for _, sent := range []int{len(data) / 2, len(data) - 1} {
+		killRestore(t, data[:sent], dir)
+		if err := Prepare(dir); !errors.Is(err, ErrUnfinished) {
+			t.Errorf("prepare after %d of %d octets: got error %v", sent, len(data), err)
+		}
+	}
+	if _, err := Restore(t.Context(), bytes.NewReader(data), dir, virginia, noon); err != nil {
+		t.Fatalf("restore: %v", err)
+	}
+	e, blobs := openStore(t, dir)
+	for n := range int64(4) {
+		wantRecord(t, e, blobs, n)
+	}
+}
+
+// TestARestoreIsToldAtEachStepOfItsEnd breaks a restore off between the steps that make the store appear.
+func TestARestoreIsToldAtEachStepOfItsEnd(t *testing.T) {
+	t.Parallel()
+	data := backupOf(t, 4)
+	for step, moved := range [][]string{{}, {objects}, {objects, ordered}} {
+		dir := t.TempDir()
+		if _, err := Restore(t.Context(), bytes.NewReader(data), dir, virginia, noon); err != nil {
+			t.Fatalf("restore: %v", err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, stagingName), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{objects, ordered}[len(moved):] {
+			if err := os.Rename(filepath.Join(dir, part), filepath.Join(dir, stagingName, part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if complete := len(moved) == 2; !complete {
+			if err := Prepare(dir); !errors.Is(err, ErrUnfinished) {
+				t.Errorf("step %d: prepare: got error %v", step, err)
+			}
+			if _, err := Restore(t.Context(), bytes.NewReader(data), dir, virginia, noon); err != nil {
+				t.Errorf("step %d: restore again: %v", step, err)
+			}
+		}
+		e, blobs := openStore(t, dir)
+		for n := range int64(4) {
+			wantRecord(t, e, blobs, n)
+		}
 	}
 }
 

@@ -85,6 +85,10 @@ func cutPlace(key []byte, index store.Key) (received int64, id string, err error
 // orderly maps a signed number to an unsigned one of the same order.
 func orderly(n int64) uint64 { return uint64(n) ^ 1<<63 } //nolint:gosec // keeps every bit
 
+// idLeap is how many ids of an account are left out with each restore of its store: far more than were made since the
+// backup, so that none of those is given to another object (RFC 8620 section 1.6.3), and few of all that there are.
+const idLeap = 1 << 30
+
 // newID makes the next id of an account. The letter tells people what it names. Ids are of one length, so that they
 // sort in the order in which they were made.
 func (e *edit) newID(letter string) (string, error) {
@@ -92,14 +96,32 @@ func (e *edit) newID(letter string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	n := uint64(0)
-	if value != nil {
-		if n, _, err = store.CutUint(value); err != nil {
-			return "", err
-		}
+	n, epoch, err := cutNext(value)
+	if err != nil {
+		return "", fmt.Errorf("next id: %w", err)
 	}
-	e.tx.Set(e.keys.next(), store.Key(nil).Uint(n+1))
+	if now := e.tx.Epoch(); now != epoch {
+		n, epoch = n+idLeap, now
+	}
+	next := store.Key(nil).Uint(n + 1)
+	if epoch != 0 {
+		next = next.Uint(epoch)
+	}
+	e.tx.Set(e.keys.next(), next)
 	return formatID(letter, n), nil
+}
+
+// cutNext reads the number of the next id of an account, and the epoch of the store in which the last one was made.
+func cutNext(value []byte) (n, epoch uint64, err error) {
+	if len(value) == 0 {
+		return 0, 0, nil
+	}
+	n, rest, err := store.CutUint(value)
+	if err != nil || len(rest) == 0 {
+		return n, 0, err
+	}
+	epoch, _, err = store.CutUint(rest)
+	return n, epoch, err
 }
 
 func formatID(letter string, n uint64) string {

@@ -191,6 +191,9 @@ func (tx *Tx) Next() (seq, epoch uint64, err error) {
 	return last.seq + 1, max(last.epoch, tx.epoch), err
 }
 
+// Epoch returns the epoch of the engine.
+func (tx *Tx) Epoch() uint64 { return tx.epoch }
+
 // last returns the last commit of the account.
 func (tx *Tx) last() (position, error) {
 	last, err := readPosition(tx.ctx, tx.snap, seqKey(tx.account))
