@@ -274,16 +274,15 @@ func TestARestoreThatBrokeOffIsToldAndCanBeMadeAgain(t *testing.T) {
 	}
 }
 
-// restoreFolder names the folder to a process of these tests that restores a backup into it from its standard input.
-const restoreFolder = "BAILIWICK_TEST_RESTORE_FOLDER"
+// restoring tells a process of these tests to restore a backup from its standard input into its folder.
+const restoring = "BAILIWICK_TEST_RESTORING"
 
 // TestRestoringProcess is that process.
 func TestRestoringProcess(t *testing.T) {
-	dir := os.Getenv(restoreFolder)
-	if dir == "" {
+	if os.Getenv(restoring) == "" {
 		t.Skip("it is run by TestARestoreThatWasKilledCanBeMadeAgain")
 	}
-	if _, err := Restore(t.Context(), os.Stdin, dir, virginia, noon); err != nil {
+	if _, err := Restore(t.Context(), os.Stdin, ".", virginia, noon); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -291,8 +290,8 @@ func TestRestoringProcess(t *testing.T) {
 // killRestore kills a process while it restores, once it has unpacked a part of the backup.
 func killRestore(t *testing.T, data []byte, dir string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRestoringProcess$") //nolint:gosec // this very program
-	cmd.Env = append(os.Environ(), restoreFolder+"="+dir)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRestoringProcess$")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), restoring+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
