@@ -48,8 +48,9 @@ func (k keys) reference(hash string) store.Key {
 
 func (k keys) identities() store.Key  { return store.NewKey(string(k)).String("identity") }
 func (k keys) submissions() store.Key { return store.NewKey(string(k)).String("submission") }
+func (k keys) outbox() store.Key      { return store.NewKey(string(k)).String("outgoing") }
 func (k keys) outgoing(id string) store.Key {
-	return store.NewKey(string(k)).String("outgoing").String(id)
+	return k.outbox().String(id)
 }
 func (k keys) vacation() []byte { return store.NewKey(string(k)).String("vacation") }
 func (k keys) replied(key string) []byte {

@@ -191,18 +191,27 @@ func (s *Service) addNotice(ctx context.Context, b *store.Batch, key []byte, n n
 
 // addOffer writes what a principal may use of an account, or that it is nothing.
 func (s *Service) addOffer(ctx context.Context, b *store.Batch, key []byte, owner, sharee string) error {
-	v := &visitor{}
-	if _, err := readJSON(ctx, s.engine, keys(owner).visitor(sharee), v); err != nil {
+	entry, err := s.offerOf(ctx, owner, sharee)
+	if err != nil {
 		return err
 	}
-	if len(v.Boxes) == 0 {
+	if entry == nil {
 		b.Delete(key)
 		return nil
 	}
-	entry := offer{ReadOnly: true, Unsubscribed: true}
+	return setRecord(b, key, entry)
+}
+
+// offerOf returns what a principal may use of an account, or nil when it is nothing.
+func (s *Service) offerOf(ctx context.Context, owner, sharee string) (*offer, error) {
+	v := &visitor{}
+	if _, err := readJSON(ctx, s.engine, keys(owner).visitor(sharee), v); err != nil || len(v.Boxes) == 0 {
+		return nil, err
+	}
+	entry := &offer{ReadOnly: true, Unsubscribed: true}
 	for _, visit := range v.Boxes {
 		entry.ReadOnly = entry.ReadOnly && visit.Rights&^reading == 0
 		entry.Unsubscribed = entry.Unsubscribed && visit.Unsubscribed
 	}
-	return setRecord(b, key, entry)
+	return entry, nil
 }

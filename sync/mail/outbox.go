@@ -26,6 +26,7 @@ const (
 	replyNoRoute  = "554 5.4.4 the region has no smart host for mail to other domains"
 	replyExpired  = "451 4.4.7 no server could be reached"
 	replyLost     = "554 5.3.0 the message is gone"
+	replyImported = "554 5.0.0 the mailbox was imported: not sent from here"
 )
 
 const (

@@ -109,6 +109,9 @@ func (s *Service) provision(ctx context.Context, p *jmap.Principal) error {
 		}
 		e := newEdit(ctx, s, tx, p.AccountID, p.Tenant+place.Suffix)
 		if !exists {
+			if err := importing(ctx, tx, p.AccountID); err != nil {
+				return err
+			}
 			meta.Tenant = p.Tenant
 			tx.Add(census(place.Suffix).String(p.Tenant), 1)
 			if err := e.createStandard(); err != nil {
