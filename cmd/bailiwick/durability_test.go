@@ -20,7 +20,7 @@ func (r *region) launch(t *testing.T) (kill func()) {
 	f := &r.flags
 	cmd := exec.Command(os.Args[0], "sync", "--region", f.region, "--cloud", f.cloud, "--geography", f.geography, "--url", f.url,
 		"--address", f.address, "--port", strconv.Itoa(int(f.port)), "--metrics-port", "0", "--minimum-tls", f.minimumTLS,
-		"--tls-dir", f.tlsDir, "--data-dir", f.dataDir, "--documents-dir", f.documentsDir)
+		"--tls-dir", f.tlsDir, "--data-dir", f.dataDir, "--documents-dir", f.documentsDir, "--control-socket", f.controlSocket)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.Stderr = r.logs
 	if err := cmd.Start(); err != nil {

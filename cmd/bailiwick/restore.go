@@ -1,6 +1,9 @@
 package main
 
 import (
+	"archive/tar"
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +12,21 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 
+	"github.com/bailiwick-dev/bailiwick/sync/archive"
 	"github.com/bailiwick-dev/bailiwick/sync/backup"
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
 
+// beginning is how much of a file is looked at to find out what it is: more than one block of the compression.
+const beginning = 256 << 10
+
 func newVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
-		Short: "Verify a backup on standard input",
+		Short: "Verify an archive of an account, or a backup, on standard input",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return verify(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
@@ -26,15 +34,47 @@ func newVerifyCommand() *cobra.Command {
 	}
 }
 
-// verify reads a backup and tells what it is of.
+// verify reads an archive or a backup and tells what it is.
 func verify(ctx context.Context, from io.Reader, to io.Writer) error {
-	h, err := backup.Verify(ctx, from)
-	if err != nil {
+	in := bufio.NewReaderSize(from, beginning)
+	head, err := in.Peek(beginning)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	_, err = fmt.Fprintf(to, "backup of region %q in cloud %q at %s: %d files of %d octets, as they were written\n",
-		h.Region, h.Cloud, h.Created.Format(time.RFC3339), h.Files, h.Octets)
-	return err
+	switch firstMember(head) {
+	case backup.FirstMember:
+		h, err := backup.Verify(ctx, in)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(to, "backup of region %q in cloud %q at %s: %d files of %d octets, as they were written\n",
+			h.Region, h.Cloud, h.Created.Format(time.RFC3339), h.Files, h.Octets)
+		return err
+	case archive.FirstMember:
+		m, err := archive.Verify(in)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(to, "archive of account %q of tenant %q, region %q in cloud %q at %s: %d contents of %d octets, as they were written\n",
+			m.Account, m.Tenant, m.Region, m.Cloud, m.Created.Format(time.RFC3339), m.Contents(archive.Blobs).Members, m.Contents(archive.Blobs).Octets)
+		return err
+	default:
+		return errors.New("standard input is neither an archive of an account nor a backup, or its beginning is broken: give the file as it was written")
+	}
+}
+
+// firstMember returns the name with which a compressed archive begins, or nothing.
+func firstMember(head []byte) string {
+	z, err := zstd.NewReader(bytes.NewReader(head), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20))
+	if err != nil {
+		return ""
+	}
+	defer z.Close()
+	header, err := tar.NewReader(z).Next()
+	if err != nil {
+		return ""
+	}
+	return header.Name
 }
 
 func newRestoreCommand() *cobra.Command {

@@ -102,7 +102,7 @@ func TestWrongFlagsOfARestoreAreNamedWithTheRemedy(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
-	if _, err := command(t, strings.NewReader("no backup"), "verify"); err == nil || !strings.HasPrefix(err.Error(), "the backup is broken") {
+	if _, err := command(t, strings.NewReader("no backup"), "verify"); err == nil || !strings.HasPrefix(err.Error(), "standard input is neither an archive") {
 		t.Errorf("verify: got error %v", err)
 	}
 }

@@ -84,10 +84,10 @@ func (f *syncFlags) command() *cobra.Command {
 	set.Uint16Var(&f.addressConnections, "connections-per-address", 0, "how many connections one client address may have open; 0 means any number, right behind a load balancer that hides the addresses of clients")
 	set.DurationVar(&f.drainDelay, "drain-delay", defaultDrainDelay, "how long the replica serves on after it was told to end and is no longer ready, so that load balancers notice")
 	set.DurationVar(&f.drainTimeout, "drain-timeout", defaultDrainTimeout, "how long requests may take after that to finish")
-	set.StringVar(&f.controlSocket, "control-socket", "", "the path of a Unix socket, for this user alone, on which backups are asked for; empty means none")
+	set.StringVar(&f.controlSocket, "control-socket", "", "the path of a Unix socket, for this user alone, on which archives and backups are asked for; empty means none")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "the lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	f.delivery.register(cmd)
-	cmd.AddCommand(newBackupCommand(), newVerifyCommand(), newRestoreCommand(), newBeginEpochCommand())
+	cmd.AddCommand(newExportCommand(), newImportCommand(), newDiscardImportCommand(), newBackupCommand(), newVerifyCommand(), newRestoreCommand(), newBeginEpochCommand())
 	return cmd
 }
 

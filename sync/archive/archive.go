@@ -37,10 +37,10 @@ const (
 	maxDocument = 64 << 10
 )
 
-const (
-	manifestName = "manifest.json"
-	trailerName  = "trailer.json"
-)
+// FirstMember is the name of the member with which an archive begins: its manifest.
+const FirstMember = "manifest.json"
+
+const trailerName = "trailer.json"
 
 var (
 	// ErrVersion says that a newer version wrote the archive.

@@ -87,7 +87,7 @@ func (r *Reader) begin() error {
 	if err != nil {
 		return r.classify(err)
 	}
-	data, err := r.document(header, manifestName)
+	data, err := r.document(header, FirstMember)
 	if err != nil {
 		return err
 	}

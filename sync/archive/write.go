@@ -85,7 +85,7 @@ func (w *writer) write(members iter.Seq2[Member, error]) error {
 	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
-	if err := w.document(manifestName, head); err != nil {
+	if err := w.document(FirstMember, head); err != nil {
 		return err
 	}
 	if err := w.members(members); err != nil {

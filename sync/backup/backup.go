@@ -33,8 +33,10 @@ import (
 // Version is that of the backups which this code writes, and the greatest that it reads.
 const Version = 1
 
+// FirstMember is the name of the member with which a backup begins.
+const FirstMember = "backup.json"
+
 const (
-	headName    = "backup.json"
 	trailerName = "trailer.json"
 	// maxDocument bounds both.
 	maxDocument = 64 << 10
@@ -161,7 +163,7 @@ func (w *writer) write(ctx context.Context, head Head, files fs.FS) error {
 		return err
 	}
 	w.sum.Write(data)
-	if err := w.document(headName, data); err != nil {
+	if err := w.document(FirstMember, data); err != nil {
 		return err
 	}
 	err = walk(ctx, files, func(name string, info fs.FileInfo) error { return w.file(files, name, info.Size()) })

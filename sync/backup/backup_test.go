@@ -434,7 +434,7 @@ func TestABackupThatDoesNotFitIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	head := fmt.Sprintf(`{"version":1,"cloud":%q,"region":%q,"created":"2026-11-25T12:00:00Z","files":1,"octets":%d}`, virginia.Cloud, virginia.Region, int64(1)<<60)
-	_, err := Restore(t.Context(), pack(t, member{name: headName, content: head}), dir, virginia, noon)
+	_, err := Restore(t.Context(), pack(t, member{name: FirstMember, content: head}), dir, virginia, noon)
 	if !errors.Is(err, ErrSpace) {
 		t.Errorf("got error %v", err)
 	}

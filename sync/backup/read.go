@@ -47,7 +47,7 @@ func (r *reader) begin() error {
 	if err != nil {
 		return err
 	}
-	data, err := r.document(header, headName)
+	data, err := r.document(header, FirstMember)
 	if err != nil {
 		return err
 	}
@@ -65,16 +65,16 @@ func parseHead(data []byte) (h Head, err error) {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &version); err != nil {
-		return h, fmt.Errorf("%w: %s: %w", ErrBroken, headName, err)
+		return h, fmt.Errorf("%w: %s: %w", ErrBroken, FirstMember, err)
 	}
 	if version.Version > Version {
 		return h, fmt.Errorf("%w: %d, this program reads up to %d: restore it with the version that wrote it, or a later one", ErrVersion, version.Version, Version)
 	}
 	if err := strictly(data, &h); err != nil {
-		return h, fmt.Errorf("%w: %s: %w", ErrBroken, headName, err)
+		return h, fmt.Errorf("%w: %s: %w", ErrBroken, FirstMember, err)
 	}
 	if h.Version < 1 || h.Cloud == "" || h.Region == "" || h.Files < 1 || h.Octets < 0 {
-		return h, fmt.Errorf("%w: %s: version, cloud, region, files or octets is missing", ErrBroken, headName)
+		return h, fmt.Errorf("%w: %s: version, cloud, region, files or octets is missing", ErrBroken, FirstMember)
 	}
 	return h, nil
 }
@@ -100,7 +100,7 @@ func (r *reader) each(ctx context.Context, take func(name string, content io.Rea
 			return err
 		}
 		if !members.MatchString(header.Name) || header.Typeflag != tar.TypeReg || header.Size > r.octets {
-			return fmt.Errorf("%w: member %q is no file of a store, or larger than %s tells", ErrBroken, printable(header.Name), headName)
+			return fmt.Errorf("%w: member %q is no file of a store, or larger than %s tells", ErrBroken, printable(header.Name), FirstMember)
 		}
 		r.files--
 		r.octets -= header.Size

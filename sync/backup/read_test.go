@@ -68,7 +68,7 @@ func told(files ...member) []member {
 		addLine(sum, f.name, int64(len(f.content)), one)
 	}
 	end := fmt.Sprintf(`{"sha256":%q}`, hex.EncodeToString(sum.Sum(nil)))
-	return append(append([]member{{name: headName, content: head}}, files...), member{name: trailerName, content: end})
+	return append(append([]member{{name: FirstMember, content: head}}, files...), member{name: trailerName, content: end})
 }
 
 func TestHostileBackupsAreRefusedAndTouchNothing(t *testing.T) {
@@ -93,10 +93,10 @@ func TestHostileBackupsAreRefusedAndTouchNothing(t *testing.T) {
 		"no trailer":                       {head, plain[1]},
 		"something after the trailer":      {head, plain[1], end, {name: "kv/b"}},
 		"no head":                          {plain[1], end},
-		"a head with more fields":          {{name: headName, content: strings.Replace(head.content, "{", `{"more":1,`, 1)}, plain[1], end},
-		"a head without a region":          {{name: headName, content: `{"version":1,"cloud":"gcc-high","files":1}`}},
-		"a head that is too large":         {{name: headName, content: strings.Repeat(" ", maxDocument) + head.content}, plain[1], end},
-		"a head that is no JSON":           {{name: headName, content: "x"}},
+		"a head with more fields":          {{name: FirstMember, content: strings.Replace(head.content, "{", `{"more":1,`, 1)}, plain[1], end},
+		"a head without a region":          {{name: FirstMember, content: `{"version":1,"cloud":"gcc-high","files":1}`}},
+		"a head that is too large":         {{name: FirstMember, content: strings.Repeat(" ", maxDocument) + head.content}, plain[1], end},
+		"a head that is no JSON":           {{name: FirstMember, content: "x"}},
 		"nothing":                          {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestHostileBackupsAreRefusedAndTouchNothing(t *testing.T) {
 
 func TestABackupOfANewerVersionIsRefused(t *testing.T) {
 	t.Parallel()
-	_, err := Verify(t.Context(), pack(t, member{name: headName, content: `{"version":2,"novel":true}`}))
+	_, err := Verify(t.Context(), pack(t, member{name: FirstMember, content: `{"version":2,"novel":true}`}))
 	if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "the version that wrote it") {
 		t.Errorf("got error %v", err)
 	}
@@ -203,7 +203,7 @@ func FuzzVerify(f *testing.F) {
 
 // FuzzMembers reads the members of a backup as they are, so that what is below the compression is met.
 func FuzzMembers(f *testing.F) {
-	f.Add(headName, told(member{name: "kv/a", content: "x"})[0].content, "kv/a", "x")
+	f.Add(FirstMember, told(member{name: "kv/a", content: "x"})[0].content, "kv/a", "x")
 	f.Add("a", "{}", "../b", "")
 	f.Fuzz(func(t *testing.T, first, head, name, content string) {
 		if strings.ContainsRune(first+name, 0) || first == "" || name == "" {

@@ -377,5 +377,5 @@ func (e *edit) importReferences(r archive.Record) error {
 
 // recount counts references of the account to a blob.
 func (e *edit) recount(hash string, delta int64) error {
-	return e.service.refer(e.ctx, e.tx, e.account, e.tenant, hash, delta)
+	return e.refer(hash, delta)
 }

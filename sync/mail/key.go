@@ -86,8 +86,8 @@ func cutPlace(key []byte, index store.Key) (received int64, id string, err error
 // orderly maps a signed number to an unsigned one of the same order.
 func orderly(n int64) uint64 { return uint64(n) ^ 1<<63 } //nolint:gosec // keeps every bit
 
-// idLeap is how many ids of an account are left out with each restore of its store: far more than were made since the
-// backup, so that none of those is given to another object (RFC 8620 section 1.6.3), and few of all that there are.
+// idLeap is how many ids of an account are left out when it goes on from an earlier point, restored or imported: far
+// more than were made after that, so that none of those is given to another object (RFC 8620 section 1.6.3), and few of all that there are.
 const idLeap = 1 << 30
 
 // newID makes the next id of an account. The letter tells people what it names. Ids are of one length, so that they
@@ -101,7 +101,10 @@ func (e *edit) newID(letter string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("next id: %w", err)
 	}
-	if now := e.tx.Epoch(); now != epoch {
+	switch now, err := e.tx.Epoch(); {
+	case err != nil:
+		return "", err
+	case now > epoch:
 		n, epoch = n+idLeap, now
 	}
 	next := store.Key(nil).Uint(n + 1)

@@ -65,6 +65,15 @@ func parsePosition(state string) (p position, err error) {
 // FormatState writes the state after a commit, by its sequence number and epoch.
 func FormatState(seq, epoch uint64) string { return position{seq: seq, epoch: epoch}.String() }
 
+// AccountState returns the state of an account as a whole: that of its last commit.
+func AccountState(ctx context.Context, r Reader, account string) (string, error) {
+	p, err := readPosition(ctx, r, seqKey(account))
+	if err != nil {
+		return "", fmt.Errorf("read sequence: %w", err)
+	}
+	return p.String(), nil
+}
+
 // encode returns how the number of a commit is stored: with its epoch, if there is one.
 func (p position) encode() []byte {
 	out := Key(nil).Uint(p.seq)
@@ -191,15 +200,38 @@ func (tx *Tx) Next() (seq, epoch uint64, err error) {
 	return last.seq + 1, max(last.epoch, tx.epoch), err
 }
 
-// Epoch returns the epoch of the engine.
-func (tx *Tx) Epoch() uint64 { return tx.epoch }
+// Epoch returns the epoch of the commit if the Tx logs a change.
+func (tx *Tx) Epoch() (uint64, error) {
+	_, epoch, err := tx.Next()
+	return epoch, err
+}
+
+// BeginEpoch begins a new epoch of the account, which goes on from an earlier point than it may have been at. The Tx
+// logs no changes.
+func (tx *Tx) BeginEpoch(now time.Time) error {
+	last, err := tx.last()
+	if err != nil {
+		return err
+	}
+	epoch := nextEpoch(max(last.epoch, tx.epoch), now)
+	if err := tx.enter(last, epoch); err != nil {
+		return err
+	}
+	last.epoch = epoch
+	tx.Set(seqKey(tx.account), last.encode())
+	return nil
+}
 
 // last returns the last commit of the account.
 func (tx *Tx) last() (position, error) {
+	if tx.before != nil {
+		return *tx.before, nil
+	}
 	last, err := readPosition(tx.ctx, tx.snap, seqKey(tx.account))
 	if err != nil {
 		return last, fmt.Errorf("read sequence: %w", err)
 	}
+	tx.before = &last
 	return last, nil
 }
 

@@ -50,6 +50,8 @@ type Tx struct {
 	at position
 	// epoch is that of the engine.
 	epoch uint64
+	// before is the last commit of the account, once it was looked up.
+	before *position
 }
 
 func newTx(ctx context.Context, snap Reader, account string, epoch uint64) *Tx {

@@ -81,3 +81,24 @@ func portionsCrossEpochs(t *testing.T, f Factory) {
 		equal(t, "last state", at, state(t, e, "Email"))
 	}
 }
+
+// newEpochOfAnAccountIsItsOwn checks that an account alone can begin an epoch, as after it was imported.
+func newEpochOfAnAccountIsItsOwn(t *testing.T, f Factory) {
+	e, c := open(t, f), newClock()
+	j := journal(t, e, store.Options{})
+	update(t, j, mail(store.Created, "a"))
+	if err := j.Update(t.Context(), "acc", func(tx *store.Tx) error { return tx.BeginEpoch(c.now()) }); err != nil {
+		t.Fatalf("begin epoch: %v", err)
+	}
+	equal(t, "state", state(t, e, "Email"), "1")
+	update(t, j, mail(store.Created, "b"))
+	tooOld(t, e, "2")
+	equal(t, "created", changes(t, e, "Email", "1", 0).Created, []string{"b"})
+	err := j.Update(t.Context(), "other", func(tx *store.Tx) error { tx.Changed(mail(store.Created, "x")); return nil })
+	if err != nil {
+		t.Fatalf("update: %v", err)
+	}
+	s, err := store.State(t.Context(), e, "other", "Email")
+	equal(t, "state of another account", s, "1")
+	wantErr(t, "state", err, nil)
+}

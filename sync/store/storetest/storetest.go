@@ -52,6 +52,7 @@ func Run(t *testing.T, f Factory) {
 		"TrimmedLogsSaySo":              trimmedLogsSaySo,
 		"StatesOfLostCommitsAreRefused": statesOfLostCommitsAreRefused,
 		"PortionsCrossEpochs":           portionsCrossEpochs,
+		"NewEpochOfAnAccountIsItsOwn":   newEpochOfAnAccountIsItsOwn,
 		"FailedUpdatesLeaveNothing":     failedUpdatesLeaveNothing,
 		"PanicsLeaveNothingOpen":        panicsLeaveNothingOpen,
 		"LeasesFenceWriters":            leasesFenceWriters,
