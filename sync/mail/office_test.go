@@ -104,7 +104,7 @@ func (o *office) start(options Options) *Service {
 func (o *office) desk(s *Service, account, tenant, address, name string) *desk {
 	o.tb.Helper()
 	d := &desk{
-		tb: o.tb, engine: o.engine, service: s, limits: jmap.DefaultLimits(), created: map[string]string{}, at: o.at,
+		tb: o.tb, engine: o.engine, service: s, limits: jmap.DefaultLimits(), created: map[string]string{}, at: o.at, using: map[string]bool{PrincipalsCapabilityURI: true},
 		principal: &jmap.Principal{Tenant: tenant, AccountID: account, Address: address, Name: name},
 	}
 	if err := s.Provision(o.tb.Context(), d.principal); err != nil {
