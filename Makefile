@@ -36,8 +36,8 @@ demo: need-go ## Run two sovereign clouds on this machine until Ctrl-C; DEMO=che
 test: fmt-check lint generate-check unit integration e2e ## Run everything that must hold before a change lands.
 
 .PHONY: build
-build: need-go ## Build bin/bailiwick.
-	CGO_ENABLED=0 GOFIPS140=v1.0.0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/bailiwick ./cmd/bailiwick
+build: need-go ## Build bin/bailiwick and the kubectl plugin bin/kubectl-bailiwick.
+	CGO_ENABLED=0 GOFIPS140=v1.0.0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/bailiwick ./cmd/kubectl-bailiwick
 
 .PHONY: figures
 figures: need-go ## Measure and print the figures: name, value, unit, goal, ok or short. FIGURES=a,b runs some.
