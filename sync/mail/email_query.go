@@ -142,16 +142,19 @@ func (l *emailLister) list(enough int64) ([]string, error) {
 	if l.barred() {
 		return []string{}, nil
 	}
-	index := keys(l.account).all()
-	if id, ok := mailboxOf(l.filter); ok {
-		index = keys(l.account).box(id)
-	} else if boxes := l.only(); boxes != nil {
-		index = keys(l.account).box(boxes[0])
+	box, ok := mailboxOf(l.filter)
+	if boxes := l.only(); !ok && boxes != nil {
+		box = boxes[0]
 	}
-	found, err := l.scan(index, enough)
+	found, err := l.find(box, enough)
 	if err != nil {
 		return nil, err
 	}
+	return l.arranged(found), l.err
+}
+
+// arranged returns the ids of results in the order that is asked for.
+func (l *emailLister) arranged(found []*candidate) []string {
 	if _, indexed := byArrival(l.sort); !indexed {
 		order(found, l.sort)
 		found = l.collapsed(found)
@@ -160,37 +163,7 @@ func (l *emailLister) list(enough int64) ([]string, error) {
 	for i, c := range found {
 		ids[i] = c.id
 	}
-	return ids, l.err
-}
-
-// scan returns the candidates of an index that match. When the index has the order of the results, threads are
-// collapsed on the way, and the scan ends when there are enough.
-func (l *emailLister) scan(index store.Key, enough int64) ([]*candidate, error) {
-	ascending, indexed := byArrival(l.sort)
-	var found []*candidate
-	seen := map[string]bool{}
-	for p, err := range l.reader.Scan(l.ctx, index.Range(), store.ScanOptions{Reverse: indexed && ascending}) {
-		if err != nil {
-			return nil, err
-		}
-		c := &candidate{thread: string(p.Value), finder: l.finder}
-		if c.received, c.id, err = cutPlace(p.Key, index); err != nil {
-			return nil, err
-		}
-		admitted := (!indexed || !l.collapse || !seen[c.thread]) && l.admits(c)
-		if l.err != nil {
-			return nil, l.err
-		}
-		if !admitted {
-			continue
-		}
-		seen[c.thread] = true
-		l.keepOrder(c, indexed)
-		if found = append(found, c); indexed && int64(len(found)) == enough {
-			break
-		}
-	}
-	return found, l.err
+	return ids
 }
 
 // keepOrder keeps of a result what it is sorted by, unless that is the order of the index, and lets go of what was

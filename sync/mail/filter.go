@@ -146,7 +146,19 @@ func (c *emailCondition) mutable() bool {
 func (c *emailCondition) only() bool {
 	rest := *c
 	rest.InMailbox = nil
-	raw, err := json.Marshal(rest)
+	return rest.empty()
+}
+
+// onlyWords says whether the condition looks for texts that are indexed and for nothing else.
+func (c *emailCondition) onlyWords() bool {
+	rest := *c
+	rest.Text, rest.From, rest.To, rest.Cc, rest.Bcc, rest.Subject, rest.Body = nil, nil, nil, nil, nil, nil, nil
+	return rest.empty()
+}
+
+// empty says whether the condition is none.
+func (c *emailCondition) empty() bool {
+	raw, err := json.Marshal(c)
 	empty, emptyErr := json.Marshal(emailCondition{})
 	return err == nil && emptyErr == nil && string(raw) == string(empty)
 }

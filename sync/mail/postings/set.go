@@ -1,5 +1,7 @@
 package postings
 
+import "math/bits"
+
 // Set is a set of the documents of a segment, by their place in it.
 type Set struct {
 	words []uint64
@@ -21,6 +23,24 @@ func (s *Set) Has(doc int) bool { return s.words[doc/64]>>(doc%64)&1 == 1 }
 
 // Add puts a document into the set.
 func (s *Set) Add(doc int) { s.words[doc/64] |= 1 << (doc % 64) }
+
+// Count is how many documents are in the set.
+func (s *Set) Count() int {
+	n := 0
+	for _, word := range s.words {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// Each calls fn with the documents of the set, in order.
+func (s *Set) Each(fn func(doc int)) {
+	for i, word := range s.words {
+		for ; word != 0; word &= word - 1 {
+			fn(i*64 + bits.TrailingZeros64(word))
+		}
+	}
+}
 
 // And keeps what is in the other set too.
 func (s *Set) And(other *Set) {
