@@ -40,10 +40,10 @@ type list struct {
 
 // walk calls fn with each term of a chunk of a dictionary. The term is good until fn returns.
 func walk(chunk []byte, fn func(term []byte, l list) error) error {
-	r := reader{rest: chunk}
+	r := reader{data: chunk}
 	at := r.number()
 	var term []byte
-	for r.err == nil && len(r.rest) > 0 {
+	for r.err == nil && r.more() {
 		shared, added := r.number(), r.number()
 		if shared > len(term) {
 			return fmt.Errorf("dictionary: %w", ErrDamaged)
@@ -66,32 +66,44 @@ func walk(chunk []byte, fn func(term []byte, l list) error) error {
 
 // reader reads what is written one after the other. After an error it returns nothing.
 type reader struct {
-	rest []byte
+	data []byte
+	at   int
 	err  error
 }
 
+// more says whether something is left to read.
+func (r *reader) more() bool { return r.at < len(r.data) }
+
+// number reads a number, most of which are short.
 func (r *reader) number() int {
-	n, size := binary.Uvarint(r.rest)
+	if r.at < len(r.data) && r.data[r.at] < 0x80 {
+		r.at++
+		return int(r.data[r.at-1])
+	}
+	return r.long()
+}
+
+func (r *reader) long() int {
+	n, size := binary.Uvarint(r.data[r.at:])
 	if size <= 0 || n > math.MaxInt32 {
 		r.fail()
 		return 0
 	}
-	r.rest = r.rest[size:]
+	r.at += size
 	return int(n)
 }
 
 func (r *reader) take(n int) []byte {
-	if n > len(r.rest) {
+	if n > len(r.data)-r.at {
 		r.fail()
 		return nil
 	}
-	out := r.rest[:n:n]
-	r.rest = r.rest[n:]
-	return out
+	r.at += n
+	return r.data[r.at-n : r.at : r.at]
 }
 
 func (r *reader) fail() {
-	r.rest = nil
+	r.at = len(r.data)
 	if r.err == nil {
 		r.err = fmt.Errorf("dictionary: %w", ErrDamaged)
 	}
@@ -110,8 +122,8 @@ func (l list) each(data []byte, size int, fn func(doc int)) error {
 		}
 		return nil
 	}
-	r := reader{rest: data}
-	for doc := 0; len(r.rest) > 0; {
+	r := reader{data: data}
+	for doc := 0; r.more(); {
 		if doc += r.number(); r.err != nil || doc >= size {
 			return fmt.Errorf("list: %w", ErrDamaged)
 		}
@@ -175,7 +187,7 @@ func (l *Lookup) Dictionary(chunk []byte) error {
 	return walk(chunk, func(term []byte, found list) error {
 		l.work += len(term) * len(l.needs)
 		for i := range l.needs {
-			if !l.needs[i].matching.met(term, l.wanted[i]) {
+			if len(term) < len(l.wanted[i]) || !l.needs[i].matching.met(term, l.wanted[i]) {
 				continue
 			}
 			l.work += found.length
