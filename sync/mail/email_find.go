@@ -85,7 +85,7 @@ func (l *emailLister) pick(box string) (numbers []uint64, ok bool, err error) {
 	if err != nil || most == 0 {
 		return nil, false, err
 	}
-	return l.index.pick(l.filter, most)
+	return l.index.pick(most)
 }
 
 // scan returns the candidates of an index by arrival that match. It looks at so many at most, all when most is 0, and
@@ -137,9 +137,9 @@ func (x *searchIndex) emails() int {
 	return n
 }
 
-// pick returns the numbers of the emails that may match a filter, with those that are not indexed. It is false when they
+// pick returns the numbers of the emails that may match, with those that are not indexed. It is false when they
 // are more than most, or a segment cannot tell.
-func (x *searchIndex) pick(filter *jmap.Filter[emailCondition], most int) (numbers []uint64, ok bool, err error) {
+func (x *searchIndex) pick(most int) (numbers []uint64, ok bool, err error) {
 	for _, s := range x.segments {
 		if !s.looked {
 			x.lookUp(s)
@@ -147,13 +147,50 @@ func (x *searchIndex) pick(filter *jmap.Filter[emailCondition], most int) (numbe
 		if x.finder.err != nil || s.found == nil {
 			return nil, false, x.finder.err
 		}
-		may, _ := x.possible(s, filter)
-		if len(numbers)+may.Count() > most {
+		may, _ := x.whole(s)
+		if len(numbers)+may.Len() > most {
 			return nil, false, x.finder.err
 		}
 		may.Each(func(doc int) { numbers = append(numbers, s.docs[doc]) })
 	}
 	return x.fresh(numbers, most)
+}
+
+// whole returns which emails of a segment, in which things were looked up, may match, and which do. It is worked out once.
+func (x *searchIndex) whole(s *searchSegment) (may, sure *postings.Set) {
+	if s.whole.may == nil {
+		s.whole.may, s.whole.sure = x.possible(s, x.filter)
+	}
+	return s.whole.may, s.whole.sure
+}
+
+// told is what the index tells of the candidate and the whole filter, without looking anything up.
+func (c *candidate) told() verdict {
+	x := c.finder.index
+	if x == nil {
+		return unsure
+	}
+	n, err := numberOf(c.id)
+	if err != nil {
+		c.finder.fail(err)
+		return unsure
+	}
+	s := x.segmentOf(n)
+	if s == nil || s.found == nil {
+		return unsure
+	}
+	doc, ok := slices.BinarySearch(s.docs, n)
+	if !ok || !c.finder.spend(effortIndexed) {
+		return unsure
+	}
+	switch may, sure := x.whole(s); {
+	case !may.Has(doc):
+		return ruledOut
+	case sure.Has(doc):
+		return certain
+	default:
+		return unsure
+	}
 }
 
 // possible returns which emails of a segment may match a filter, and which do for all that the index knows.

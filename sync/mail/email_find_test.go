@@ -89,7 +89,7 @@ func (d *desk) eachWay(args object) (out answers) {
 			return err
 		}
 		if l.index != nil && !l.barred() {
-			numbers, ok, err := l.index.pick(l.filter, math.MaxInt)
+			numbers, ok, err := l.index.pick(math.MaxInt)
 			if err != nil || !ok {
 				return fmt.Errorf("pick: %v, %w", ok, err)
 			}

@@ -178,9 +178,19 @@ func (l *emailLister) keepOrder(c *candidate, indexed bool) {
 	c.email, c.row, c.body = nil, nil, nil
 }
 
-// admits says whether a candidate matches. A condition that the index answers for is not looked at again.
+// admits says whether a candidate matches. What the index answers for is not looked at again.
 func (l *emailLister) admits(c *candidate) bool {
-	return l.whole || (c.visible() && l.filter.Match(c.matches))
+	if l.whole {
+		return true
+	}
+	switch c.told() {
+	case ruledOut:
+		return false
+	case certain:
+		return c.visible()
+	default:
+		return c.visible() && l.filter.Match(c.matches)
+	}
 }
 
 // only returns the one mailbox whose emails who asks may see, if there is just one.

@@ -37,6 +37,7 @@ const (
 // searchIndex is the index of an account, open for one query.
 type searchIndex struct {
 	finder   *finder
+	filter   *jmap.Filter[emailCondition]
 	next     uint64
 	segments []*searchSegment
 	clauses  map[*emailCondition][]clause
@@ -58,6 +59,8 @@ type searchSegment struct {
 	looked bool
 	docs   []uint64
 	found  map[*emailCondition]answer
+	// whole is the answer to the whole filter, once it is asked for.
+	whole answer
 }
 
 // answer is in which documents of a segment a condition may be met, and in which it is.
@@ -80,7 +83,7 @@ func (f *finder) openIndex(filter *jmap.Filter[emailCondition]) error {
 	if err != nil || is != indexUsable {
 		return err
 	}
-	x := &searchIndex{finder: f, next: state.Next, clauses: map[*emailCondition][]clause{}, queries: map[postings.Field][]postings.Query{}}
+	x := &searchIndex{finder: f, filter: filter, next: state.Next, clauses: map[*emailCondition][]clause{}, queries: map[postings.Field][]postings.Query{}}
 	for _, s := range state.Segments {
 		x.segments = append(x.segments, &searchSegment{indexSegment: s})
 	}

@@ -24,8 +24,8 @@ func (s *Set) Has(doc int) bool { return s.words[doc/64]>>(doc%64)&1 == 1 }
 // Add puts a document into the set.
 func (s *Set) Add(doc int) { s.words[doc/64] |= 1 << (doc % 64) }
 
-// Count is how many documents are in the set.
-func (s *Set) Count() int {
+// Len is the number of documents in the set.
+func (s *Set) Len() int {
 	n := 0
 	for _, word := range s.words {
 		n += bits.OnesCount64(word)
