@@ -37,7 +37,7 @@ func (o objects) Write(ctx context.Context, name string, r io.Reader) (size int6
 func (o objects) writeChunks(ctx context.Context, name string, r io.Reader) (size int64, count int, err error) {
 	buf := make([]byte, chunkSize)
 	for {
-		n, err := io.ReadFull(r, buf)
+		n, err := fill(r, buf)
 		if n > 0 {
 			if err := o.writeChunk(ctx, name, count, buf[:n]); err != nil {
 				return 0, 0, err
@@ -46,12 +46,23 @@ func (o objects) writeChunks(ctx context.Context, name string, r io.Reader) (siz
 			count++
 		}
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF):
 			return size, count, nil
 		case err != nil:
 			return 0, 0, err
 		}
 	}
+}
+
+// fill reads until the buffer is full. io.EOF says that the content ended, any other error, io.ErrUnexpectedEOF too, that
+// it broke off.
+func fill(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var more int
+		more, err = r.Read(buf[n:])
+		n += more
+	}
+	return n, err
 }
 
 // writeChunk writes one chunk without waiting for the disk.
