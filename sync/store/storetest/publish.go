@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/bailiwick-dev/bailiwick/sync/store"
 )
@@ -69,5 +71,15 @@ func endBoth(t *testing.T, e store.Engine, b *store.Blobs, hash string) {
 		if err := ref(t, e, b, hash, -1); err != nil {
 			t.Fatalf("end a reference: %v", err)
 		}
+	}
+}
+
+// brokenContentIsNoBlob refuses content that ends in an error, also one that readers use for an early end.
+func brokenContentIsNoBlob(t *testing.T, f Factory) {
+	b := store.NewBlobs(open(t, f), nil)
+	for _, size := range []int{0, 5, store.InlineLimit - 1, store.InlineLimit, store.InlineLimit + 5} {
+		cut := io.MultiReader(strings.NewReader(strings.Repeat("x", size)), iotest.ErrReader(io.ErrUnexpectedEOF))
+		_, err := b.Put(t.Context(), "s", cut)
+		wantErr(t, "content that is cut off", err, io.ErrUnexpectedEOF)
 	}
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, f Factory) {
 		"UnknownFormatsAreRefused":      unknownFormatsAreRefused,
 		"OlderFormatsAreMigrated":       olderFormatsAreMigrated,
 		"ContentIsPublishedWithABatch":  contentIsPublishedWithABatch,
+		"BrokenContentIsNoBlob":         brokenContentIsNoBlob,
 		"BlobsAreSharedWithinAScope":    blobsAreSharedWithinAScope,
 		"UnreferencedBlobsAreCollected": unreferencedBlobsAreCollected,
 		"CollectionSparesReferences":    collectionSparesReferences,
